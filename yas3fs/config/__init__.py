@@ -1,0 +1,1 @@
+"""What the administrator wants: one table of options, resolved once and then frozen."""
