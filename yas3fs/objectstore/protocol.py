@@ -81,11 +81,12 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One finished part of a multipart upload."""
+    """One finished part of a multipart upload. ``size`` is 0 when it is not known any more."""
 
     number: int
     etag: str
     checksum: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class ObjectStore(Protocol):
         *,
         offset: int = 0,
         etag: str = "",
+        whole: bool = False,
         arrived: Callable[[int], None] | None = None,
     ) -> ObjectInfo:
         """Fill ``into`` with ``len(into)`` bytes of the object from ``offset``.
@@ -117,9 +119,10 @@ class ObjectStore(Protocol):
         ``etag`` pins the version (If-Match): PreconditionFailed when the object has another one by
         now. ``arrived(n)`` is called from the same thread as bytes come in: the first ``n`` bytes
         of ``into`` are valid from then on, and stay so; after a failure in the middle the store
-        resumes behind them when ``etag`` is given. Returns only when ``into`` is full.
-        ``len(into) == 0`` fetches an empty object's headers. BodyCorrupted when the object is
-        shorter than asked.
+        resumes behind them when ``etag`` is given. ``whole`` says that ``into`` is as long as the
+        object is believed to be: then its checksum is verified, if it has one. Returns only when
+        ``into`` is full. ``len(into) == 0`` fetches an empty object's headers. BodyCorrupted when
+        the object is shorter than asked, RangeNotSatisfiable when it ends before ``offset``.
         """
 
     def put(
