@@ -1,0 +1,1 @@
+"""The commands: arguments to a configuration, exit statuses, nothing else."""

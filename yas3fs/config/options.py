@@ -16,7 +16,6 @@ _MOUNT = (
         Kind.TEXT,
         "what to mount; PATH may be empty or nested, and is created on the first mount",
         metavar="s3://BUCKET/PATH",
-        default_text="given",
     ),
     Option(
         "mkdir",

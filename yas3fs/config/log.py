@@ -1,0 +1,110 @@
+"""Where log lines go and what they look like: every line names the mount it is about."""
+
+import gzip
+import logging
+import logging.handlers
+import os
+import shutil
+import sys
+import threading
+
+from yas3fs.config.mount_config import ProcessConfig
+from yas3fs.errors import ConfigError
+
+SYSLOG_SOCKETS = ("/dev/log", "/var/run/syslog")
+_LIBRARIES = ("awscrt", "boto3", "botocore", "s3transfer", "urllib3")
+"""Their debug output repeats credentials, and a debug log is what people attach to reports."""
+
+
+class MountFormatter(logging.Formatter):
+    """Puts the mount in front of every line, those of a traceback too."""
+
+    def __init__(self, mountpoint: str, *, dated: bool) -> None:
+        super().__init__("%(levelname)s %(name)s: %(message)s")
+        self._mountpoint = mountpoint
+        self._dated = dated
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"yas3fs[{record.process}] {self._mountpoint}: "
+        if self._dated:
+            prefix = f"{self.formatTime(record)} {prefix}"
+        return "\n".join(prefix + line for line in super().format(record).splitlines())
+
+
+class RotatingLog(logging.handlers.RotatingFileHandler):
+    """A log file that is moved aside at a size, and compressed then if that is wanted."""
+
+    def __init__(self, path: str, *, size: int, backups: int, compress: bool) -> None:
+        super().__init__(path, maxBytes=size, backupCount=backups, encoding="utf-8")
+        if compress:
+            self.namer = lambda name: name + ".gz"
+            self.rotator = _compress
+
+    def doRollover(self) -> None:
+        """Move the file aside; without any backup to keep, begin it anew."""
+        if self.backupCount == 0 and self.stream is not None:
+            self.stream.truncate(0)
+            return
+        super().doRollover()
+
+
+def start_log(mountpoint: str, process: ProcessConfig, fallback_folder: str) -> str:
+    """Begin to log; returns a remark for the administrator, or nothing.
+
+    A detached process without ``--log`` writes to the syslog. Where there is none, as in most
+    containers, it writes to a file in ``fallback_folder`` and the remark says so.
+    """
+    remark = ""
+    path = process.log
+    if not path and not process.foreground and _syslog_socket() is None:
+        path = os.path.join(fallback_folder, "yas3fs.log")
+        remark = f"there is no syslog here, the log is {path}"
+    handler = _file(path, process) if path else _stream(process)
+    is_syslog = isinstance(handler, logging.handlers.SysLogHandler)
+    handler.setFormatter(MountFormatter(mountpoint, dated=not is_syslog))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if process.debug else logging.INFO)
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    threading.excepthook = _log_thread_failure
+    return remark
+
+
+def _file(path: str, process: ProcessConfig) -> logging.Handler:
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return RotatingLog(
+            path,
+            size=process.log_mb_size,
+            backups=process.log_backup_count,
+            compress=process.log_backup_gzip,
+        )
+    except OSError as error:
+        raise ConfigError(f"cannot write the log file {path}: {error.strerror}") from None
+
+
+def _stream(process: ProcessConfig) -> logging.Handler:
+    socket = _syslog_socket()
+    if process.foreground or socket is None:
+        return logging.StreamHandler(sys.stderr)
+    return logging.handlers.SysLogHandler(
+        socket, facility=logging.handlers.SysLogHandler.LOG_DAEMON
+    )
+
+
+def _syslog_socket() -> str | None:
+    return next((path for path in SYSLOG_SOCKETS if os.path.exists(path)), None)
+
+
+def _compress(source: str, target: str) -> None:
+    with open(source, "rb") as plain, gzip.open(target, "wb") as packed:
+        shutil.copyfileobj(plain, packed)
+    os.remove(source)
+
+
+def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is None:
+        return
+    name = failure.thread.name if failure.thread else "a thread"
+    logging.getLogger("yas3fs").critical("%s ended", name, exc_info=failure.exc_value)
