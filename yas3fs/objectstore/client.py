@@ -97,6 +97,14 @@ class Client:
         """Where the bucket is, as far as is known by now."""
         return self._address
 
+    def key_id(self) -> str:
+        """The key id in use, or the empty string."""
+        try:
+            credentials = self._source.current()
+        except StoreError:
+            return ""
+        return credentials.key_id if credentials else ""
+
     @contextmanager
     def exchange(self, request: Request) -> Iterator[Response]:
         """Send ``request``; the block reads the answer. Refusals raise StoreError."""

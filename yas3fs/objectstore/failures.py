@@ -119,6 +119,9 @@ _STATUSES: Mapping[int, type[StoreError]] = {
     507: QuotaExceeded,
 }
 
+SHORTER = "ShorterThanAsked"
+"""Code of the BodyCorrupted that trying again cannot cure: the object itself is too short."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -25,7 +25,7 @@ from yas3fs.objectstore.addressing import check_key
 from yas3fs.objectstore.client import Client, Request
 from yas3fs.objectstore.connection import Response
 from yas3fs.objectstore.documents import SYNTHETIC, clean_etag, parse_time
-from yas3fs.objectstore.failures import Answer, shorten, translate
+from yas3fs.objectstore.failures import SHORTER, Answer, shorten, translate
 from yas3fs.objectstore.headers import Fixed, condition, info_of, parse_content_range, stored
 from yas3fs.objectstore.options import CHECKSUMS, S3Options
 from yas3fs.objectstore.protocol import (
@@ -60,9 +60,25 @@ class S3Store:
         self._checksum_proved = options.checksum == "none"
 
     @property
+    def bucket(self) -> str:
+        """The bucket as it was given."""
+        return self._options.bucket
+
+    @property
     def region(self) -> str:
         """The region that requests are signed for."""
         return self._client.address.region
+
+    @property
+    def url(self) -> str:
+        """The URL of the endpoint."""
+        address = self._client.address
+        return f"{address.scheme}://{address.netloc}"
+
+    @property
+    def key_id(self) -> str:
+        """The key id that requests are signed with; empty when there is none."""
+        return self._client.key_id()
 
     def head(self, key: str) -> ObjectInfo:
         check_key(key)
@@ -412,10 +428,6 @@ class S3Store:
             return written
         info = self._head(key, "")
         return Written(info.etag, info.last_modified)
-
-
-SHORTER = "ShorterThanAsked"
-"""Code of the BodyCorrupted that trying again cannot cure."""
 
 
 def _accept_range(response: Response, offset: int, size: int) -> int:
