@@ -1,0 +1,240 @@
+"""libfuse through ctypes: the structures are mfusepy's, the functions and callbacks are ours.
+
+mfusepy knows how the structures of each libfuse release and platform are laid out. Its own
+dispatch is not used: it hides a failing start, needs a subclass for attributes in directory
+listings, and wraps each call in several Python frames.
+
+Two libraries may be installed, and mfusepy prefers libfuse 2, with which writes arrive in 4 KiB
+pieces and nothing can be invalidated. So libfuse 3 is chosen here, before mfusepy is imported.
+"""
+
+import ctypes
+import ctypes.util
+import functools
+import importlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ctypes import c_char_p, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
+from typing import Any
+
+from yas3fs.errors import MountError
+from yas3fs.fuse.layout import Layout
+
+log = logging.getLogger("yas3fs.fuse.libfuse")
+
+SONAMES = ("libfuse3.so.4", "libfuse3.so.3")
+"""libfuse 3.17 and later, and 3.0 to 3.16."""
+
+MISSING = "libfuse 3 was not found: install the package fuse3 (with libfuse3)"
+
+STAT_FIELDS = (
+    *("st_nlink", "st_mode", "st_uid", "st_gid", "st_rdev", "st_size", "st_blksize", "st_blocks"),
+    *("st_atimespec.tv_sec", "st_atimespec.tv_nsec"),
+    *("st_mtimespec.tv_sec", "st_mtimespec.tv_nsec"),
+    *("st_ctimespec.tv_sec", "st_ctimespec.tv_nsec"),
+)
+
+_LOG_LEVELS = (50, 50, 50, 40, 30, 20, 20, 10)
+"""Python's level for each of libfuse's (syslog's), 0 the most urgent."""
+
+
+class FuseBuffer(ctypes.Structure):
+    """``struct fuse_buf``, with room for what later releases append to it."""
+
+    _fields_ = [
+        ("size", c_size_t),
+        ("flags", c_int),
+        ("mem", c_void_p),
+        ("fd", c_int),
+        ("pos", c_int64),
+        ("later", c_uint64 * 8),
+    ]
+
+
+class FuseArgs(ctypes.Structure):
+    """``struct fuse_args``."""
+
+    _fields_ = [("argc", c_int), ("argv", ctypes.POINTER(c_char_p)), ("allocated", c_int)]
+
+
+class LoopConfig32(ctypes.Structure):
+    """``struct fuse_loop_config`` before libfuse 3.12, which then had no limit of threads."""
+
+    _fields_ = [("clone_fd", c_int), ("max_idle_threads", c_uint)]
+
+
+def _library_path() -> str:
+    """The libfuse 3 to load; an administrator's FUSE_LIBRARY_PATH wins."""
+    chosen = os.environ.get("FUSE_LIBRARY_PATH")
+    if chosen:
+        return chosen
+    for name in SONAMES:
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return name
+    found = ctypes.util.find_library("fuse3")
+    if found is None:
+        raise MountError(MISSING)
+    return found
+
+
+def _import_mfusepy() -> Any:
+    """mfusepy bound to libfuse 3."""
+    before = os.environ.get("FUSE_LIBRARY_PATH")
+    if sys.platform.startswith("linux"):
+        os.environ["FUSE_LIBRARY_PATH"] = _library_path()
+    try:
+        module = importlib.import_module("mfusepy")
+    except (ImportError, OSError, AttributeError) as error:
+        raise MountError(f"libfuse could not be loaded: {error}") from error
+    finally:
+        if before is None:
+            os.environ.pop("FUSE_LIBRARY_PATH", None)
+        else:
+            os.environ["FUSE_LIBRARY_PATH"] = before
+    if module.fuse_version_major != 3:
+        raise MountError(
+            f"libfuse {module.fuse_version_major} was loaded, libfuse 3 is needed: "
+            "install the package fuse3 (with libfuse3)"
+        )
+    return module
+
+
+class Binding:
+    """The functions and structures of the loaded libfuse."""
+
+    def __init__(self, module: Any) -> None:
+        self.version: tuple[int, int] = (module.fuse_version_major, module.fuse_version_minor)
+        self.operations: type[ctypes.Structure] = module.fuse_operations
+        self.file_info: Any = module.fuse_file_info
+        self.connection: Any = module.fuse_conn_info
+        self.config: Any = module.fuse_config
+        self.context: Any = module.fuse_context
+        self.statvfs: Any = module.c_statvfs
+        self.timespec: Any = module.c_timespec
+        self.mode_t, self.dev_t = module.c_mode_t, module.c_dev_t
+        self.uid_t, self.gid_t = module.c_uid_t, module.c_gid_t
+        self.stat = Layout(module.c_stat, STAT_FIELDS)
+        self._library: ctypes.CDLL = module._libfuse
+        # The same library with the interpreter lock held: for calls that return at once.
+        self._quick = ctypes.PyDLL(None, handle=self._library._handle)
+        self._declare_session()
+        self._declare_quick()
+        self._forward_log()
+
+    def _function(
+        self, name: str, result: Any, *arguments: Any, quick: bool = False
+    ) -> Callable[..., Any]:
+        function = (self._quick if quick else self._library)[name]
+        function.restype = result
+        function.argtypes = list(arguments)
+        return function
+
+    def _has(self, name: str) -> bool:
+        return hasattr(self._library, name)
+
+    def _declare_session(self) -> None:
+        f = self._function
+        new = "fuse_new_31" if self._has("fuse_new_31") else "fuse_new"
+        self.new = f(new, c_void_p, ctypes.POINTER(FuseArgs), c_void_p, c_size_t, c_void_p)
+        self.free_args = f("fuse_opt_free_args", None, ctypes.POINTER(FuseArgs))
+        self.mount = f("fuse_mount", c_int, c_void_p, c_char_p)
+        self.unmount = f("fuse_unmount", None, c_void_p)
+        self.destroy = f("fuse_destroy", None, c_void_p)
+        self.get_session = f("fuse_get_session", c_void_p, c_void_p)
+        self.session_exit = f("fuse_session_exit", None, c_void_p)
+        buffer = ctypes.POINTER(FuseBuffer)
+        self.receive = f("fuse_session_receive_buf", c_int, c_void_p, buffer)
+        self.process = f("fuse_session_process_buf", None, c_void_p, buffer)
+        self.invalidate_path = f("fuse_invalidate_path", c_int, c_void_p, c_char_p)
+        self.invalidate_entry = f(
+            "fuse_lowlevel_notify_inval_entry", c_int, c_void_p, c_uint64, c_char_p, c_size_t
+        )
+
+    def _declare_quick(self) -> None:
+        f = self._function
+        self.interrupted = f("fuse_interrupted", c_int, quick=True)
+        self.get_context = f("fuse_get_context", ctypes.POINTER(self.context), quick=True)
+
+    def loop(self, fuse: int, max_threads: int) -> int:
+        """Serve requests until the session ends; blocks, with the interpreter lock released.
+
+        Idle threads are kept: ending and starting one costs more than most requests.
+        """
+        if not self._has("fuse_loop_cfg_create"):
+            run = self._function(
+                "fuse_loop_mt_32" if self._has("fuse_loop_mt_32") else "fuse_loop_mt",
+                c_int,
+                c_void_p,
+                ctypes.POINTER(LoopConfig32),
+            )
+            return int(run(fuse, LoopConfig32(0, max_threads)))
+        run_312 = "fuse_loop_mt_312" if self._has("fuse_loop_mt_312") else "fuse_loop_mt"
+        config = self._function("fuse_loop_cfg_create", c_void_p)()
+        for setting in ("max_threads", "idle_threads"):
+            name = f"fuse_loop_cfg_set_{setting}"
+            self._function(name, None, c_void_p, c_uint)(config, max_threads)
+        try:
+            return int(self._function(run_312, c_int, c_void_p, c_void_p)(fuse, config))
+        finally:
+            self._function("fuse_loop_cfg_destroy", None, c_void_p)(config)
+
+    def _forward_log(self) -> None:
+        """Send libfuse's messages to the log instead of standard error (libfuse 3.7)."""
+        if not self._has("fuse_set_log_func"):
+            return
+        libc = ctypes.CDLL(None)
+        # A va_list argument is a pointer in the calling conventions of all Linux ports.
+        prototype = ctypes.CFUNCTYPE(None, c_int, c_void_p, c_void_p)
+        libc.vsnprintf.argtypes = [c_void_p, c_size_t, c_void_p, c_void_p]
+
+        def forward(level: int, template: int, arguments: int) -> None:
+            buffer = ctypes.create_string_buffer(1024)
+            libc.vsnprintf(buffer, 1024, template, arguments)
+            text = buffer.value.decode("utf-8", "replace").strip().removeprefix("fuse: ")
+            if text and _capture.lines is not None:
+                _capture.lines.append(text)
+            elif text:
+                log.log(_LOG_LEVELS[level & 7], "%s", text)
+
+        self._log_function = prototype(forward)
+        self._function("fuse_set_log_func", None, c_void_p)(
+            ctypes.cast(self._log_function, c_void_p)
+        )
+
+
+class _Capture(threading.local):
+    lines: list[str] | None = None
+
+
+_capture = _Capture()
+
+
+@contextmanager
+def captured_log() -> Iterator[list[str]]:
+    """Collect what libfuse says to this thread, for the message of a MountError."""
+    lines: list[str] = []
+    _capture.lines = lines
+    try:
+        yield lines
+    finally:
+        _capture.lines = None
+
+
+@functools.cache
+def load() -> Binding:
+    """Load libfuse once; raises MountError when it is missing or the wrong one."""
+    return Binding(_import_mfusepy())
+
+
+def free(address: int | None) -> None:
+    """free(3) of memory that libfuse allocated."""
+    libc = ctypes.CDLL(None)
+    libc.free.argtypes = [c_void_p]
+    libc.free(address)

@@ -1,0 +1,98 @@
+"""What the kernel and libfuse agree on when a session begins (FUSE_INIT).
+
+Capability bits are those of libfuse's ``fuse_common.h``; each is wanted only when the kernel
+offers it, because libfuse ends a session that wants more.
+"""
+
+from typing import Any
+
+from yas3fs.fuse.binding import Binding
+from yas3fs.fuse.options import MAX_REQUEST, SessionOptions
+
+ASYNC_READ = 1 << 0
+POSIX_LOCKS = 1 << 1
+ATOMIC_O_TRUNC = 1 << 3
+SPLICE_WRITE = 1 << 7
+SPLICE_MOVE = 1 << 8
+SPLICE_READ = 1 << 9
+FLOCK_LOCKS = 1 << 10
+AUTO_INVAL_DATA = 1 << 12
+READDIRPLUS = 1 << 13
+READDIRPLUS_AUTO = 1 << 14
+ASYNC_DIO = 1 << 15
+WRITEBACK_CACHE = 1 << 16
+PARALLEL_DIROPS = 1 << 18
+EXPLICIT_INVAL_DATA = 1 << 25
+
+WANTED = (
+    ASYNC_READ
+    | ATOMIC_O_TRUNC
+    | READDIRPLUS
+    | READDIRPLUS_AUTO
+    | ASYNC_DIO
+    | PARALLEL_DIROPS
+    | EXPLICIT_INVAL_DATA
+)
+"""EXPLICIT_INVAL_DATA: the pages of a file are dropped when we say so. Its opposite drops them
+whenever the modification time moves, which every write of our own makes it do."""
+
+UNWANTED = (
+    AUTO_INVAL_DATA
+    | WRITEBACK_CACHE
+    | POSIX_LOCKS
+    | FLOCK_LOCKS
+    | SPLICE_READ
+    | SPLICE_WRITE
+    | SPLICE_MOVE
+)
+"""Locks: without these bits the kernel keeps them on this node, at no cost. Splicing: libfuse
+would move every request through a pipe first, and then copy it to the memory that callbacks need.
+WRITEBACK_CACHE: the kernel would keep its own idea of size and times against news from others."""
+
+MAX_READAHEAD = 16 << 20
+MAX_BACKGROUND = 64
+"""Requests that nobody waits for (read-ahead) in flight; the default of 12 starves fast links."""
+
+
+class Negotiated:
+    """The outcome, and the live timeouts.
+
+    libfuse hands out the address of the configuration that it goes on to read (``&f->conf``), so a
+    timeout written there counts from the next reply.
+    """
+
+    def __init__(self, capable: int, wanted: int, config: Any) -> None:
+        self.capable = capable
+        self.wanted = wanted
+        self._config = config
+
+    def set_timeouts(self, entry: float, attribute: float, negative: float) -> None:
+        self._config.entry_timeout = entry
+        self._config.attr_timeout = attribute
+        self._config.negative_timeout = negative
+
+
+def negotiate(
+    binding: Binding, options: SessionOptions, connection_address: int, config_address: int
+) -> Negotiated:
+    """Fill in libfuse's connection and configuration; called in its ``init`` callback."""
+    connection = binding.connection.from_address(connection_address)
+    connection.want = (connection.want | (WANTED & connection.capable)) & ~UNWANTED
+    connection.max_write = MAX_REQUEST
+    connection.max_read = MAX_REQUEST
+    connection.max_readahead = MAX_READAHEAD
+    connection.max_background = MAX_BACKGROUND
+    connection.congestion_threshold = MAX_BACKGROUND * 3 // 4
+    config = binding.config.from_address(config_address)
+    config.use_ino = 0  # libfuse numbers inodes: stable while known, and across renames
+    config.readdir_ino = 1
+    config.kernel_cache = 0  # each open decides
+    config.auto_cache = 0
+    config.direct_io = 0
+    config.nullpath_ok = 1
+    config.hard_remove = 0  # open files that are unlinked live on as .fuse_hidden…
+    config.remember = 0
+    config.intr = 0  # no signals: interruption is asked for, with fuse_interrupted()
+    result = Negotiated(connection.capable, connection.want, config)
+    result.set_timeouts(options.entry_timeout, options.attribute_timeout, options.negative_timeout)
+    return result
