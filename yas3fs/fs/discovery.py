@@ -1,0 +1,492 @@
+"""Asking the store about names, and no more often than needed.
+
+What was confirmed within ``ttl`` seconds is believed. A name in a directory whose complete listing
+is known exists or not without a request. Otherwise one round trip decides: the listing of the
+parent (which settles its other names too) and the HEAD of the name go out together. Attributes are
+in user metadata, which listings do not carry; whoever walks a directory's attributes gets them in
+ever larger parallel batches.
+"""
+
+import logging
+import stat
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+from yas3fs.errors import InputOutput, NoEntry, NotADirectory, NotFound
+from yas3fs.fs.attributes import Defaults, Xattrs, decode, foreign_headers
+from yas3fs.fs.entries import FOREVER, NEVER, Directory, Entry, Scan
+from yas3fs.fs.keys import KeyMap, join, key_to_name, name_of, parent_of
+from yas3fs.fs.namespace import Namespace, has_local_content
+from yas3fs.fs.types import Attributes
+from yas3fs.objectstore.protocol import Headers, ListedObject, ObjectInfo, ObjectStore
+from yas3fs.runtime import interrupts
+
+_log = logging.getLogger(__name__)
+
+_SECOND = 1_000_000_000
+_MAX_BATCH = 256
+_RELIST_AFTER = 4
+"""Stale names asked for one by one before the whole directory is listed again."""
+
+
+class Discovery:
+    """What one mount learns from its store.
+
+    ``ttl`` (seconds, may be infinite) is how long an answer is believed; ``now`` tells monotonic
+    milliseconds. ``changed`` is called
+    with each path whose object turned out to be another version, or gone, and what was known of it.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        keys: KeyMap,
+        namespace: Namespace,
+        pool: ThreadPoolExecutor,
+        defaults: Defaults,
+        *,
+        ttl: float,
+        metadata: bool,
+        now: Callable[[], int],
+        changed: Callable[[str, Entry], None],
+        started: float,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._names = namespace
+        self._pool = pool
+        self.defaults = defaults
+        self.ttl = ttl
+        self._metadata = metadata
+        self._now = now
+        self._changed = changed
+        self._started = started
+        self._pending: dict[str, Future[None]] = {}
+        self._pending_lock = threading.Lock()
+        self.dying: set[str] = set()
+        """Keys whose objects are about to be deleted by this node: nobody is shown them."""
+
+    # -- what is believed ------------------------------------------------------------------
+
+    def _fresh(self, checked: int, since: int = FOREVER) -> bool:
+        """Confirmed within ``ttl``, or after ``since`` (when the question was asked)."""
+        return checked != NEVER and (checked >= since or self._now() - checked <= self.ttl * 1000)
+
+    def believed(self, entry: Entry, since: int = FOREVER) -> bool:
+        """Whether the entry's attributes need no request."""
+        return entry.known and (self._fresh(entry.checked, since) or has_local_content(entry))
+
+    # -- one name --------------------------------------------------------------------------
+
+    def lookup(self, path: str) -> Entry:
+        """The entry at ``path`` with attributes; NoEntry, NotADirectory, StoreError."""
+        entry = self._names.find(path)
+        if entry is not None and self.believed(entry):
+            return entry
+        if path == "/":
+            self._ask_root()
+            return self._names.root
+        parent = self.directory(parent_of(path))
+        name = name_of(path)
+        asked_at = self._now()
+        for _ in range(8):
+            entry = parent.children.get(name)
+            if entry is not None and self.believed(entry, asked_at):
+                return entry
+            if entry is None and self._fresh(parent.complete_at, asked_at):
+                raise NoEntry(path)
+            if self._ask(path, parent, name, entry) and name not in parent.children:
+                raise NoEntry(path)
+        raise InputOutput(f"{path!r} changes faster than it can be looked up")
+
+    def directory(self, path: str) -> Directory:
+        """The directory at ``path``; its attributes may be unknown. As :meth:`lookup` raises."""
+        entry = self._names.find(path)
+        if entry is None or not (isinstance(entry, Directory) or entry.known):
+            entry = self.lookup(path)
+        if not isinstance(entry, Directory):
+            raise NotADirectory(path)
+        return entry
+
+    def _ask(self, path: str, parent: Directory, name: str, entry: Entry | None) -> bool:
+        """Ask the store about one name; somebody else's question under way is shared.
+
+        Returns whether the answer is our own: a shared question may have failed.
+        """
+        with self._pending_lock:
+            waiting = self._pending.get(path)
+            if waiting is None:
+                mine: Future[None] = Future()
+                self._pending[path] = mine
+        if waiting is not None:
+            interrupts.result(waiting)
+            return False
+        asked_at = self._now()
+        try:
+            if entry is not None and self._relist(path, parent, entry):
+                entry = parent.children.get(name)
+                if entry is None or self.believed(entry, asked_at):
+                    return True
+            self._start_batch(path, parent)
+            touched = self._names.asking(parent)
+            try:
+                self._ask_now(path, parent, name, entry, touched)
+            finally:
+                self._names.answered(parent)
+            return True
+        finally:
+            self._settle(path, mine)
+
+    def _settle(self, path: str, mine: "Future[None]") -> None:
+        with self._pending_lock:
+            self._pending.pop(path, None)
+        mine.set_result(None)
+
+    def _relist(self, path: str, parent: Directory, entry: Entry) -> bool:
+        """Many stale names of one directory: one listing confirms them by the thousand."""
+        if not entry.known or parent.complete_at == NEVER or self._fresh(parent.complete_at):
+            return False
+        parent.misses += 1
+        if parent.misses < _RELIST_AFTER or parent.misses * 1000 < len(parent.children):
+            return False
+        self.list_directory(parent_of(path))
+        return True
+
+    def _ask_now(
+        self, path: str, parent: Directory, name: str, entry: Entry | None, touched: set[str]
+    ) -> None:
+        if isinstance(entry, Directory):
+            self._ask_directory(path, parent, name, touched)
+        elif entry is not None:
+            if not self._ask_file(path, parent, name, touched):
+                self._ask_directory(path, parent, name, touched)
+        else:
+            self._ask_unknown(path, parent, name, touched)
+
+    def _ask_file(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
+        """HEAD the name as a file; whether there is one."""
+        asked_at = self._now()
+        info = self._head(self._keys.file(path))
+        with self._names.lock:
+            if name in touched:
+                return True
+            if info is None:
+                self._drop(path, parent, name)
+                return False
+            self._take_file(path, parent, name, info, asked_at)
+        return True
+
+    def _ask_directory(self, path: str, parent: Directory, name: str, touched: set[str]) -> None:
+        """HEAD the marker and look for anything below it, together."""
+        asked_at = self._now()
+        marker_key = self._keys.marker(path)
+        known = parent.children.get(name)
+        settled = isinstance(known, Directory) and known.marker is False
+        marker = None if settled else self._pool.submit(self._head, marker_key)
+        page = self._store.list_page(self._keys.children(path), limit=2)
+        below = [listed for listed in page.objects if listed.key not in self.dying]
+        info = interrupts.result(marker) if marker is not None else None
+        with self._names.lock:
+            if name in touched:
+                return
+            if info is None and not below and not self._has_local_children(known):
+                self._drop(path, parent, name)
+                return
+            self._take_directory(path, parent, name, info, asked_at)
+
+    @staticmethod
+    def _has_local_children(entry: Entry | None) -> bool:
+        return isinstance(entry, Directory) and any(
+            has_local_content(child) for child in entry.children.values()
+        )
+
+    def _ask_unknown(self, path: str, parent: Directory, name: str, touched: set[str]) -> None:
+        """Nothing is known of the name: HEAD it, and list the parent or look below it."""
+        asked_at = self._now()
+        head = self._pool.submit(self._head, self._keys.file(path))
+        if not parent.large:
+            self._list_first_page(parent_of(path), parent)
+            info = interrupts.result(head)
+            if self._fresh(parent.complete_at, asked_at):
+                found = parent.children.get(name)
+                if isinstance(found, Directory):
+                    self._ask_directory(path, parent, name, touched)
+                elif found is not None and info is not None and name not in touched:
+                    with self._names.lock:
+                        self._take_file(path, parent, name, info, asked_at)
+                return
+        info = interrupts.result(head)
+        page = self._store.list_page(self._keys.children(path), limit=2)
+        if any(listed.key not in self.dying for listed in page.objects):
+            self._ask_directory(path, parent, name, touched)
+        elif info is not None:
+            with self._names.lock:
+                if name not in touched:
+                    self._take_file(path, parent, name, info, asked_at)
+
+    def _ask_root(self) -> None:
+        root = self._names.root
+        asked_at = self._now()
+        info = self._head(self._keys.marker("/"))
+        with self._names.lock:
+            if not self._fresh(root.checked):
+                root.marker = info is not None
+                self._learn(root, info, directory=True)
+                root.checked = asked_at
+
+    def _head(self, key: str) -> ObjectInfo | None:
+        if key in self.dying:
+            return None
+        try:
+            info = self._store.head(key)
+        except NotFound:
+            return None
+        return None if key in self.dying else info
+
+    # -- taking answers --------------------------------------------------------------------
+
+    def _take_file(
+        self, path: str, parent: Directory, name: str, info: ObjectInfo, asked_at: int
+    ) -> None:
+        """Put a HEAD's answer in; names.lock is held."""
+        entry = parent.children.get(name)
+        if entry is not None and has_local_content(entry):
+            return
+        modified = round(info.last_modified * 1_000_000_000)
+        before, told = entry, False
+        if entry is None or isinstance(entry, Directory) or entry.etag != info.etag:
+            told = entry is not None
+            entry = Entry(0, info.size, info.etag, modified)
+            self._names.put(parent, name, entry, touch=False)
+        elif entry.known and entry.modified:
+            told = abs(entry.modified - modified) >= _SECOND  # the same bytes, other attributes
+        if entry.modified // _SECOND != modified // _SECOND:
+            entry.modified = modified  # a listing's fraction of a second is kept: HEAD has none
+        self._learn(entry, info, directory=False)
+        entry.checked = asked_at
+        if told and before is not None:
+            self._changed(path, before)
+
+    def _take_directory(
+        self, path: str, parent: Directory, name: str, info: ObjectInfo | None, asked_at: int
+    ) -> None:
+        entry = parent.children.get(name)
+        replaced: Entry | None = None
+        if not isinstance(entry, Directory):
+            if entry is not None:
+                if has_local_content(entry):
+                    return
+                replaced = entry
+            entry = Directory()
+            self._names.put(parent, name, entry, touch=False)
+            if replaced is not None:
+                self._changed(path, replaced)
+        if entry.marker is not False or info is not None:
+            entry.marker = info is not None
+        before = entry.attributes() if entry.known else None
+        self._learn(entry, info, directory=True)
+        entry.checked = asked_at
+        if before is not None and before != entry.attributes():
+            self._changed(path, entry)
+
+    def _drop(self, path: str, parent: Directory, name: str) -> None:
+        entry = parent.children.get(name)
+        if entry is not None and not has_local_content(entry):
+            self._names.remove(parent, name, touch=False)
+            self._changed(path, entry)
+
+    def _learn(self, entry: Entry, info: ObjectInfo | None, *, directory: bool) -> None:
+        attributes, xattrs = self.interpret(info, directory=directory)
+        headers = foreign_headers(info.headers, info.key) if info is not None else None
+        entry.learn(attributes, xattrs, headers)
+
+    def interpret(self, info: ObjectInfo | None, *, directory: bool) -> tuple[Attributes, Xattrs]:
+        """What an object's metadata says, with the mount's defaults for what it does not."""
+        if info is None:
+            return decode(Headers(), 0, self._started, self.defaults, directory=True)
+        headers = info.headers if self._metadata else replace(info.headers, metadata={})
+        return decode(headers, info.size, info.last_modified, self.defaults, directory=directory)
+
+    # -- many names ------------------------------------------------------------------------
+
+    def _start_batch(self, path: str, parent: Directory) -> None:
+        """The second unknown name in a row of a listed directory: ask for its neighbours too."""
+        if not self._fresh(parent.complete_at):
+            return
+        parent.misses += 1
+        if parent.misses < 2:
+            return
+        with self._names.lock:
+            if parent.scan is None:
+                parent.scan = Scan([n for n, e in parent.children.items() if not e.known])
+            scan = parent.scan
+            batch: list[str] = []
+            while scan.names and len(batch) < scan.window:
+                name = scan.names.pop()
+                entry = parent.children.get(name)
+                if entry is not None and not entry.known and not isinstance(entry, Directory):
+                    batch.append(name)
+            scan.window = min(scan.window * 2, _MAX_BATCH)
+        folder = parent_of(path)
+        for name in batch:
+            sibling = join(folder, name)
+            with self._pending_lock:
+                if sibling in self._pending:
+                    continue
+                future: Future[None] = Future()
+                self._pending[sibling] = future
+            try:
+                self._pool.submit(self._ask_ahead, sibling, parent, name, future)
+            except RuntimeError:
+                self._settle(sibling, future)
+
+    def _ask_ahead(self, path: str, parent: Directory, name: str, mine: "Future[None]") -> None:
+        """One of a batch; a failure is for whoever asks for this very name."""
+        touched = self._names.asking(parent)
+        try:
+            self._ask_file(path, parent, name, touched)
+        except Exception as error:  # noqa: BLE001 - asked on suspicion: nobody waits for the error
+            _log.debug("attributes of %r not fetched ahead: %s", path, error)
+        finally:
+            self._names.answered(parent)
+            self._settle(path, mine)
+
+    def list_directory(self, path: str) -> list[str]:
+        """The names in the directory, asking the store when what is known is not fresh."""
+        directory = self.directory(path)
+        asked_at = self._now()
+        for _ in range(4):
+            if self._fresh(directory.complete_at, asked_at):
+                with self._names.lock:
+                    self._names.used(path, directory)
+                    return list(directory.children)
+            names = self._list(path, directory, None)
+            if names is not None:
+                return names
+        raise NoEntry(path)
+
+    def _list_first_page(self, path: str, directory: Directory) -> None:
+        """List the directory as far as one page goes; complete if that is all."""
+        self._list(path, directory, 1)
+
+    def _list(self, path: str, directory: Directory, max_pages: int | None) -> list[str] | None:
+        prefix = self._keys.children(path)
+        asked_at = self._now()
+        touched = self._names.asking(directory)
+        try:
+            files: list[tuple[str, ListedObject]] = []
+            folders: list[str] = []
+            skipped: list[str] = []
+            marker: ListedObject | None = None
+            token, pages = "", 0
+            while True:
+                page = self._store.list_page(prefix, delimiter="/", token=token)
+                pages += 1
+                for listed in page.objects:
+                    if listed.key == prefix:
+                        marker = listed
+                        continue
+                    self._sort_in(listed.key, prefix, listed, files, skipped)
+                for folder in page.prefixes:
+                    name = key_to_name(folder[len(prefix) : -1])
+                    if name is None:
+                        skipped.append(folder)
+                    else:
+                        folders.append(name)
+                token = page.token
+                if not token:
+                    break
+                if max_pages is not None and pages >= max_pages:
+                    directory.large = True
+                    return None
+            self._report_skipped(path, skipped)
+            return self._take_listing(path, directory, files, folders, marker, touched, asked_at)
+        finally:
+            self._names.answered(directory)
+
+    def _sort_in(
+        self,
+        key: str,
+        prefix: str,
+        listed: ListedObject,
+        files: list[tuple[str, ListedObject]],
+        skipped: list[str],
+    ) -> None:
+        rest = key[len(prefix) :]
+        name = key_to_name(rest)
+        if (not prefix and key == ".") or key in self.dying:
+            return
+        if name is None:
+            skipped.append(key)
+        else:
+            files.append((name, listed))
+
+    @staticmethod
+    def _report_skipped(path: str, skipped: list[str]) -> None:
+        if skipped:
+            _log.warning(
+                "%d keys below %r cannot be file names and are not shown, such as %r",
+                len(skipped),
+                path,
+                skipped[0],
+            )
+
+    def _take_listing(
+        self,
+        path: str,
+        directory: Directory,
+        files: list[tuple[str, ListedObject]],
+        folders: list[str],
+        marker: ListedObject | None,
+        touched: set[str],
+        asked_at: int,
+    ) -> list[str] | None:
+        with self._names.lock:
+            if path != "/":
+                empty = not files and not folders and marker is None
+                if empty and not self._has_local_children(directory) and (
+                    self._names.find(path) is directory
+                ) and directory.marker is not True and not touched:  # fmt: skip
+                    # Deleted by somebody else meanwhile.
+                    directory.checked = NEVER
+                    parent = self._names.directory(parent_of(path))
+                    if parent is not None:
+                        self._drop(path, parent, name_of(path))
+                    return None
+                if directory.marker is None or marker is not None:
+                    directory.marker = marker is not None
+            folders = [name for name in folders if not self._all_dying(path, name)]
+            changed = self._names.merge_listing(directory, files, folders, touched, asked_at)
+            if not self._metadata:
+                self._decide_all(directory, asked_at)
+            self._names.used(path, directory)
+            names = {name for name, _ in files}
+            names.update(folders)
+            local = [n for n in directory.children if n not in names]
+            dropped = {n for n in touched if n not in directory.children}
+        for name, entry in changed:
+            self._changed(join(path, name), entry)
+        ordered = dict.fromkeys(folders)
+        ordered.update(dict.fromkeys(name for name, _ in files))
+        ordered.update(dict.fromkeys(local))
+        return [name for name in ordered if name not in dropped]
+
+    def _all_dying(self, path: str, name: str) -> bool:
+        """Whether this node is deleting the only object that made ``name`` a directory."""
+        return bool(self.dying) and self._keys.marker(join(path, name)) in self.dying
+
+    def _decide_all(self, directory: Directory, asked_at: int) -> None:
+        """Without metadata a listing tells everything there is to know."""
+        for entry in directory.children.values():
+            if entry.known or has_local_content(entry):
+                continue
+            if isinstance(entry, Directory):
+                self._learn(entry, None, directory=True)
+            else:
+                attributes, xattrs = decode(
+                    Headers(), entry.size, entry.modified / 1e9, self.defaults, directory=False
+                )
+                entry.learn(attributes, xattrs)
+            entry.checked = asked_at

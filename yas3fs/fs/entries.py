@@ -1,0 +1,164 @@
+"""What is known of one name: as little memory as possible, because there are a million of them."""
+
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from yas3fs.fs.attributes import Xattrs
+from yas3fs.fs.types import Attributes
+from yas3fs.objectstore.protocol import Headers
+
+if TYPE_CHECKING:
+    from yas3fs.fs.inode import Inode
+
+PATH_MAX = 4096
+"""A symlink's target has fewer bytes (Linux, limits.h), so an object this large is none."""
+
+NEVER = -(1 << 62)
+"""A point in time before all others: nothing was checked yet."""
+FOREVER = 1 << 62
+"""A point in time behind all others."""
+
+
+class Extra(NamedTuple):
+    """What most objects do not have. ``headers`` is what others stored beside our metadata."""
+
+    xattrs: Xattrs
+    rdev: int = 0
+    headers: Headers | None = None
+
+
+_NOTHING = Extra({})
+
+
+class Entry:
+    """One file, symlink or special file.
+
+    ``mode`` is 0 while not even the type is known, type bits alone while the attributes are not
+    (``known``). ``modified`` is S3's LastModified in nanoseconds: with ``etag`` and ``size`` it
+    tells whether attributes read before still hold. ``kept`` is the ETag whose pages the kernel
+    may have, ``checked`` the monotonic millisecond at which the store confirmed the entry.
+    """
+
+    __slots__ = (
+        "atime_ns",
+        "checked",
+        "ctime_ns",
+        "etag",
+        "extra",
+        "gid",
+        "inode",
+        "kept",
+        "known",
+        "mode",
+        "modified",
+        "mtime_ns",
+        "size",
+        "uid",
+    )
+
+    def __init__(self, mode: int = 0, size: int = 0, etag: str = "", modified: int = 0) -> None:
+        self.mode = mode
+        self.size = size
+        self.etag = etag
+        self.modified = modified
+        self.known = False
+        self.uid = self.gid = 0
+        self.atime_ns = self.mtime_ns = self.ctime_ns = modified
+        self.extra: Extra | None = None
+        self.inode: Inode | None = None
+        self.kept = ""
+        self.checked = NEVER
+
+    def attributes(self) -> Attributes:
+        """A copy of what stat(2) shows."""
+        return Attributes(
+            self.mode,
+            self.size,
+            self.uid,
+            self.gid,
+            self.atime_ns,
+            self.mtime_ns,
+            self.ctime_ns,
+            self.extra.rdev if self.extra is not None else 0,
+        )
+
+    def learn(self, attributes: Attributes, xattrs: Xattrs, headers: Headers | None = None) -> None:
+        """Take over attributes that were read or set."""
+        self.mode = attributes.mode
+        self.size = attributes.size
+        self.uid = attributes.uid
+        self.gid = attributes.gid
+        self.mtime_ns = attributes.mtime_ns
+        # Mostly the same moment: one integer object serves all three.
+        same = attributes.mtime_ns
+        self.atime_ns = same if attributes.atime_ns == same else attributes.atime_ns
+        self.ctime_ns = same if attributes.ctime_ns == same else attributes.ctime_ns
+        self.extra = None
+        if xattrs or attributes.rdev or headers is not None:
+            self.extra = Extra(xattrs, attributes.rdev, headers)
+        self.known = True
+
+    @property
+    def xattrs(self) -> Xattrs:
+        return (self.extra or _NOTHING).xattrs
+
+    @property
+    def headers(self) -> Headers | None:
+        return (self.extra or _NOTHING).headers
+
+    def same_version(self, size: int, etag: str, modified: int) -> bool:
+        """Whether a listing's answer means the object this entry was learned from."""
+        return self.etag == etag and self.size == size and self.modified == modified
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+
+class Scan:
+    """Somebody walks a directory's attributes: names still to ask for, ever more at once."""
+
+    __slots__ = ("names", "window")
+
+    def __init__(self, names: list[str]) -> None:
+        names.reverse()
+        self.names = names
+        self.window = 8
+
+
+class Directory(Entry):
+    """A directory: an entry with children.
+
+    ``complete_at`` is the millisecond at which a whole listing was read (NEVER: children are what
+    happened to be looked up); ``large`` means that one page did not hold it; ``marker`` whether
+    its own object exists (None: not known). While requests about its names are under way
+    (``asking``), names changed here are noted in ``touched`` and their answers not believed.
+    """
+
+    __slots__ = ("asking", "children", "complete_at", "large", "marker", "misses", "scan",
+                 "touched")  # fmt: skip
+
+    def __init__(self, mode: int = stat.S_IFDIR) -> None:
+        super().__init__(mode)
+        self.children: dict[str, Entry] = {}
+        self.complete_at = NEVER
+        self.large = False
+        self.marker: bool | None = None
+        self.asking = 0
+        self.touched: set[str] | None = None
+        self.misses = 0
+        self.scan: Scan | None = None
+
+    def attributes(self) -> Attributes:
+        found = super().attributes()
+        found.size = 0
+        return found
+
+
+def type_from_listing(size: int) -> int:
+    """The type bits that an object's size alone decides, else 0."""
+    return stat.S_IFREG if size >= PATH_MAX else 0
+
+
+__all__ = ["FOREVER", "NEVER", "PATH_MAX", "Directory", "Entry", "Extra", "Scan",
+           "type_from_listing"]  # fmt: skip

@@ -1,0 +1,117 @@
+"""What a program holds between open and close."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from yas3fs.errors import BadHandle, NotFound, PreconditionFailed
+from yas3fs.fs.entries import Directory
+from yas3fs.fs.inode import Inode
+from yas3fs.fs.types import Attributes, DirectoryEntry
+from yas3fs.prefetch.readahead import ReadAhead
+
+
+class _Opener(Protocol):
+    def reopened(self, handle: "FileHandle") -> bool: ...
+    def released(self, inode: Inode) -> None: ...
+
+
+class FileHandle:
+    """One open file description.
+
+    ``keep_cache``: the pages that the kernel has of this file are still right.
+    """
+
+    def __init__(
+        self, opener: _Opener, inode: Inode, flags: int, ahead: ReadAhead, *, keep_cache: bool
+    ) -> None:
+        self._opener = opener
+        self.inode = inode
+        self.flags = flags
+        self.keep_cache = keep_cache
+        access = flags & os.O_ACCMODE
+        self.writable = access != os.O_RDONLY
+        self.readable = access != os.O_WRONLY
+        self._ahead = ahead
+        self.begun = False
+        """Bytes of this version were seen or written: no other version may follow."""
+
+    def getattr(self) -> Attributes:
+        """As fstat(2)."""
+        attributes = self.inode.entry.attributes()
+        if self.inode.unlinked:
+            attributes.nlink = 0
+        return attributes
+
+    def read_into(self, target: memoryview, offset: int) -> int:
+        """Bytes copied into ``target``, short only at the end; raises StaleHandle, StoreError."""
+        while True:
+            inode = self.inode
+            try:
+                if inode.superseded and not self.begun and self._opener.reopened(self):
+                    continue
+                count = inode.read_into(target, offset, self._ahead)
+            except (NotFound, PreconditionFailed) as error:
+                if not self.begun and self._opener.reopened(self):
+                    continue
+                raise inode.stale() from error
+            self.begun = True
+            return count
+
+    def write(self, data: memoryview, offset: int) -> int:
+        """Write all of ``data``; BadHandle, FileTooLarge, OSError (a full local disk)."""
+        if not self.writable:
+            raise BadHandle(self.inode.path)
+        self.begun = True
+        return self.inode.write(data, offset)
+
+    def truncate(self, size: int) -> None:
+        """As ftruncate(2); durable when the file is closed."""
+        self.begun = True
+        self.inode.truncate(size)
+
+    def flush(self) -> None:
+        """close(2) of one descriptor: what was written is durable, or raises why not."""
+        if self.writable:
+            self.inode.flush()
+
+    def fsync(self) -> None:
+        """What was written is durable, or raises why not."""
+        self.inode.flush()
+
+    def release(self) -> None:
+        """The last descriptor is closed; never raises."""
+        self._opener.released(self.inode)
+
+
+class DirectoryHandle:
+    """One open directory: a snapshot of its names, with attributes as known when they are read."""
+
+    def __init__(
+        self, path: str, directory: Directory, list_names: Callable[[str], list[str]]
+    ) -> None:
+        self._path = path
+        self._directory = directory
+        self._list_names = list_names
+        self._names: list[str] | None = None
+
+    def entries(self, offset: int) -> Iterator[DirectoryEntry]:
+        """Entries from the ``offset``-th on; reading from 0 again (rewinddir) lists anew."""
+        if self._names is None or offset == 0:
+            self._names = self._list_names(self._path)
+        children = self._directory.children
+        names = self._names
+        for index in range(offset, len(names)):
+            name = names[index]
+            entry = children.get(name)
+            if entry is None:
+                yield DirectoryEntry(name, 0, None)
+            else:
+                yield DirectoryEntry(name, entry.mode, entry.attributes() if entry.known else None)
+
+    def getattr(self) -> Attributes:
+        return self._directory.attributes()
+
+    def release(self) -> None:
+        """Nothing is held."""
+        self._names = None

@@ -1,0 +1,278 @@
+"""Renames: objects cannot be renamed, so each is copied server-side and then deleted.
+
+Renaming a directory is not atomic. It copies everything first and deletes the old objects only when
+every copy is there; a failure on the way takes the copies back. The intent is in the journal, so a
+crash in the middle leaves every file in at least one place and the next mount finishes it.
+"""
+
+import logging
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from yas3fs.cache.memory import Version
+from yas3fs.errors import (
+    Exists,
+    InvalidArgument,
+    IsADirectory,
+    NoEntry,
+    NotADirectory,
+    NotFound,
+    PreconditionFailed,
+    StoreError,
+    Yas3fsError,
+)
+from yas3fs.fs.copies import copy_object
+from yas3fs.fs.entries import Directory, Entry
+from yas3fs.fs.keys import is_hidden_name, name_of, parent_of
+from yas3fs.fs.namespace import walk_paths
+from yas3fs.fs.types import RENAME_NOREPLACE
+from yas3fs.objectstore.protocol import ListedObject, ObjectStore, Written
+from yas3fs.runtime import interrupts
+from yas3fs.runtime.pools import for_each
+
+if TYPE_CHECKING:
+    from yas3fs.fs.filesystem import Filesystem
+
+_log = logging.getLogger(__name__)
+
+
+class Moves:
+    """The rename verb of one file system."""
+
+    def __init__(self, filesystem: "Filesystem") -> None:
+        self._fs = filesystem
+
+    def rename(self, old: str, new: str, flags: int) -> None:
+        """As renameat2(2); RENAME_NOREPLACE is the only flag there is."""
+        fs = self._fs
+        if flags & ~RENAME_NOREPLACE:
+            raise InvalidArgument("only RENAME_NOREPLACE is supported")
+        if is_hidden_name(name_of(new)) and self._hide(old, new):
+            return
+        if old == new:
+            fs.lookup(old)
+            return
+        if new.startswith(old + "/"):
+            raise InvalidArgument(f"{new!r} lies below {old!r}")
+        entry = fs.lookup(old)
+        directory = isinstance(entry, Directory)
+        with fs.claims.claim(old, new, tree=directory):
+            entry = fs.lookup(old)
+            if isinstance(entry, Directory) is not directory:
+                raise NoEntry(old)
+            fs.keys.file(new)
+            target = self._check_target(new, entry, flags)
+            source_parent = fs.directory_of(old)
+            fs.keep_parent(old, source_parent)
+            if isinstance(entry, Directory):
+                self._rename_directory(old, new, target)
+            else:
+                self._rename_file(old, new, entry, target)
+            fs.touch(source_parent)
+            fs.touch(fs.directory_of(new))
+
+    def _check_target(self, new: str, entry: Entry, flags: int) -> Entry | None:
+        fs = self._fs
+        fs.directory_of(new)
+        try:
+            target = fs.lookup(new)
+        except NoEntry:
+            return None
+        if flags & RENAME_NOREPLACE:
+            raise Exists(new)
+        if isinstance(target, Directory):
+            if not isinstance(entry, Directory):
+                raise IsADirectory(new)
+            fs.check_empty(new, target)
+        elif isinstance(entry, Directory):
+            raise NotADirectory(new)
+        return target
+
+    # -- files that are open and lose their name -------------------------------------------
+
+    def _hide(self, old: str, new: str) -> bool:
+        """The kernel library puts an open file out of sight: it has no name from here on."""
+        fs = self._fs
+        with fs.claims.claim(old):
+            entry = fs.lookup(old)
+            inode = entry.inode
+            if inode is None or inode.opens == 0 or not stat.S_ISREG(entry.mode):
+                return False
+            parent = fs.directory_of(old)
+            fs.keep_parent(old, parent)
+            with inode.lock:
+                stored = inode.version is not None
+                inode.drop_stream()
+                inode.unlinked = True
+                vacated, inode.vacated = inode.vacated, []
+                key = fs.keys.file(old)
+                inode.path = new
+                with fs.names.lock:
+                    fs.hidden[new] = entry
+                    fs.names.remove(parent, name_of(old))
+            if stored:
+                fs.departures.schedule(key, inode)
+            for earlier in vacated:
+                fs.store.delete(earlier)
+                fs.discovery.dying.discard(earlier)
+            entry.ctime_ns = fs.now_ns()
+            fs.touch(parent)
+        return True
+
+    # -- one file --------------------------------------------------------------------------
+
+    def _rename_file(self, old: str, new: str, entry: Entry, target: Entry | None) -> None:
+        fs = self._fs
+        inode = entry.inode
+        if target is not None and target.inode is not None:
+            fs.unlink_open(target.inode)
+        if inode is None:
+            self._copy_and_delete(old, new, entry)
+            return
+        with inode.lock:
+            if inode.prepare_move():
+                self._move_unsaved(old, new, entry)
+                return
+            self._copy_and_delete(old, new, entry)
+            inode.path = new
+
+    def _move_unsaved(self, old: str, new: str, entry: Entry) -> None:
+        """The content is all here and not in the store yet: it will be stored under ``new``."""
+        fs = self._fs
+        inode = entry.inode
+        assert inode is not None
+        old_key, new_key = fs.keys.file(old), fs.keys.file(new)
+        fs.before_write_to(new_key)
+        if inode.version is not None:
+            # What an earlier fsync() made durable stays until the new name is.
+            inode.vacated.append(old_key)
+            fs.discovery.dying.add(old_key)
+            inode.version = None
+        inode.exclusive = False
+        inode.path = new
+        entry.ctime_ns = fs.now_ns()
+        fs.names.move(old, new)
+
+    def _copy_and_delete(self, old: str, new: str, entry: Entry) -> None:
+        fs = self._fs
+        before = fs.version_of(old, entry)
+        new_key = fs.keys.file(new)
+        fs.before_write_to(new_key)
+        try:
+            written = copy_object(
+                fs.store, fs.parts.metadata_pool, before.key, new_key, entry.size,
+                source_etag=entry.etag,
+            )  # fmt: skip
+        except (NotFound, PreconditionFailed) as error:
+            fs.forget(old)
+            raise NoEntry(old) if isinstance(error, NotFound) else error from error
+        try:
+            fs.store.delete(before.key)
+        except StoreError:
+            fs.forget(new)
+            raise
+        fs.names.move(old, new)
+        fs.new_version(new, entry, before, written)
+        entry.ctime_ns = fs.now_ns()
+
+    # -- directories -----------------------------------------------------------------------
+
+    def _rename_directory(self, old: str, new: str, target: Entry | None) -> None:
+        fs = self._fs
+        self._settle_open_files(old)
+        source, destination = fs.keys.children(old), fs.keys.children(new)
+        record = fs.parts.journal.begin(
+            "rename", {"source": source, "target": destination, "begun": fs.parts.clock.time()},
+            durable=True,
+        )  # fmt: skip
+        objects = [o for o in list_all(fs.store, source) if o.key not in fs.discovery.dying]
+        copies = self._copy_tree(objects, source, destination, record)
+        if source not in copies:  # no marker of its own: the new name needs one, or would vanish
+            directory = fs.lookup(old)
+            marker = fs.keys.marker(new)
+            fs.store.put(marker, b"", fs.headers_of(marker, directory))
+        failed = fs.store.delete_many([listed.key for listed in objects])
+        fs.parts.journal.end(record)
+        if target is not None and isinstance(target, Directory):
+            fs.names.remove(fs.directory_of(new), name_of(new))
+        self._follow(old, new, copies, source, destination)
+        if failed:
+            fs.forget(old)
+            fs.forget(parent_of(old))
+            key, error = failed[0]
+            _log.error("%d objects stayed below %r after a rename: %s", len(failed), old, error)
+            raise error if isinstance(error, Yas3fsError) else StoreError(f"{key!r}: {error}")
+
+    def _settle_open_files(self, old: str) -> None:
+        """Unsaved content either moves with its name or is stored first."""
+        fs = self._fs
+        for _, entry in fs.known_below(old):
+            if entry.inode is not None:
+                with entry.inode.lock:
+                    if entry.inode.has_unsaved:
+                        entry.inode.prepare_move()
+
+    def _copy_tree(
+        self, objects: list[ListedObject], source: str, destination: str, record: str
+    ) -> dict[str, Written]:
+        fs = self._fs
+        copies: dict[str, Written] = {}
+
+        def copy(listed: ListedObject) -> None:
+            key = destination + listed.key[len(source) :]
+            fs.before_write_to(key)
+            copies[listed.key] = copy_object(
+                fs.store, fs.parts.uploader.pool, listed.key, key, listed.size,
+                source_etag=listed.etag,
+            )  # fmt: skip
+
+        try:
+            for_each(fs.parts.metadata_pool, copy, objects)
+        except BaseException:
+            with interrupts.serve(None):
+                undone = [destination + key[len(source) :] for key in copies]
+                failed = fs.store.delete_many(undone)
+            if failed:
+                _log.error(
+                    "a rename failed and %d copies stayed below %r, such as %r",
+                    len(failed), destination, failed[0][0],
+                )  # fmt: skip
+            fs.parts.journal.end(record)
+            raise
+        return copies
+
+    def _follow(
+        self, old: str, new: str, copies: dict[str, Written], source: str, destination: str
+    ) -> None:
+        """What is known of the tree is known under its new name."""
+        fs = self._fs
+        with fs.names.lock:
+            fs.names.move(old, new)
+            node = fs.names.find(new)
+            known = list(walk_paths(new, node)) if node is not None else []
+        if isinstance(node, Directory):
+            node.marker = True
+        for path, entry in known:
+            key = fs.keys.marker(path) if isinstance(entry, Directory) else fs.keys.file(path)
+            before = source + key[len(destination) :]
+            written = copies.get(before)
+            if written is not None and not isinstance(entry, Directory):
+                fs.new_version(path, entry, Version(before, entry.etag, entry.size), written)
+            inode = entry.inode
+            if inode is not None:
+                with inode.lock:
+                    inode.path = path
+                    if inode.dirty and inode.version is not None and written is not None:
+                        inode.version = Version(key, written.etag, inode.version.size)
+
+
+def list_all(store: ObjectStore, prefix: str) -> Iterator[ListedObject]:
+    """Every object whose key begins with ``prefix``, page by page."""
+    token = ""
+    while True:
+        page = store.list_page(prefix, token=token)
+        yield from page.objects
+        token = page.token
+        if not token:
+            return

@@ -1,0 +1,279 @@
+"""The tree of names this node knows, without asking anybody.
+
+Everything here is short and in memory, under one lock (``lock``, a leaf but for the caller's own
+use of it). What the store says comes in through :meth:`merge_listing` and :meth:`put`; what this
+node does itself through :meth:`put`, :meth:`remove` and :meth:`move`, which also note the name as
+touched, so that an answer which was asked for before the change is not believed after it.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+
+from yas3fs.errors import NotADirectory
+from yas3fs.fs.entries import NEVER, Directory, Entry, type_from_listing
+from yas3fs.fs.keys import join, name_of, parent_of
+from yas3fs.objectstore.protocol import ListedObject
+
+_log = logging.getLogger(__name__)
+
+
+class Namespace:
+    """``max_entries`` bounds how many names are remembered; clean ones leave first."""
+
+    def __init__(self, max_entries: int, now: Callable[[], int]) -> None:
+        self.lock = threading.RLock()
+        self.root = Directory()
+        self._max = max_entries
+        self._count = 0
+        self._now = now
+        self._recent: OrderedDict[int, tuple[str, Directory]] = OrderedDict()
+
+    # -- finding ---------------------------------------------------------------------------
+
+    def find(self, path: str) -> Entry | None:
+        """The entry at ``path`` if it is known; NotADirectory when a parent is none."""
+        node: Entry = self.root
+        if path == "/":
+            return node
+        with self.lock:
+            for name in path[1:].split("/"):
+                if not isinstance(node, Directory):
+                    if node.mode and not node.is_directory:
+                        raise NotADirectory(path)
+                    return None
+                child = node.children.get(name)
+                if child is None:
+                    return None
+                node = child
+        return node
+
+    def directory(self, path: str) -> Directory | None:
+        """As :meth:`find`, for a directory."""
+        node = self.find(path)
+        return node if isinstance(node, Directory) else None
+
+    def used(self, path: str, directory: Directory) -> None:
+        """The directory was read or looked into: it leaves later than others."""
+        with self.lock:
+            self._recent[id(directory)] = (path, directory)
+            self._recent.move_to_end(id(directory))
+
+    # -- changing --------------------------------------------------------------------------
+
+    def put(self, directory: Directory, name: str, entry: Entry, *, touch: bool = True) -> None:
+        """Make ``entry`` the one that is known under ``name``."""
+        with self.lock:
+            if name not in directory.children:
+                self._count += 1
+            directory.children[name] = entry
+            if touch and directory.touched is not None:
+                directory.touched.add(name)
+
+    def remove(self, directory: Directory, name: str, *, touch: bool = True) -> Entry | None:
+        """Forget ``name`` (and what is below it); returns what was known."""
+        with self.lock:
+            if touch and directory.touched is not None:
+                directory.touched.add(name)
+            entry = directory.children.pop(name, None)
+            if entry is not None:
+                self._count -= 1 + self._weight(entry)
+                if isinstance(entry, Directory):
+                    self._recent.pop(id(entry), None)
+            return entry
+
+    def move(self, old: str, new: str) -> None:
+        """The entry at ``old`` is at ``new`` from now on, replacing what is known there."""
+        with self.lock:
+            source, target = self.directory(parent_of(old)), self.directory(parent_of(new))
+            if source is None:
+                return
+            entry = self.remove(source, name_of(old))
+            if target is None or entry is None:
+                return
+            self.remove(target, name_of(new))
+            self.put(target, name_of(new), entry)
+            self._count += self._weight(entry)
+
+    def _weight(self, entry: Entry) -> int:
+        if not isinstance(entry, Directory):
+            return 0
+        return len(entry.children) + sum(self._weight(c) for c in entry.children.values())
+
+    def asking(self, directory: Directory) -> set[str]:
+        """A request about names of ``directory`` begins; see :meth:`answered`."""
+        with self.lock:
+            directory.asking += 1
+            if directory.touched is None:
+                directory.touched = set()
+            return directory.touched
+
+    def answered(self, directory: Directory) -> None:
+        """The request is over; its answer has been put in."""
+        with self.lock:
+            directory.asking -= 1
+            if directory.asking == 0:
+                directory.touched = None
+
+    # -- listings --------------------------------------------------------------------------
+
+    def merge_listing(
+        self,
+        directory: Directory,
+        files: Iterable[tuple[str, ListedObject]],
+        folders: Iterable[str],
+        touched: set[str],
+        asked_at: int,
+    ) -> list[tuple[str, Entry]]:
+        """Take a complete listing for what the directory holds.
+
+        Returns the names that are gone or whose object is another version now, each with what was
+        known of it: what the kernel still shows of them has to be dropped.
+        """
+        changed: list[tuple[str, Entry]] = []
+        seen: set[str] = set()
+        with self.lock:
+            for name in folders:
+                seen.add(name)
+                if name not in touched:
+                    self._see_folder(directory, name, changed)
+            for name, listed in files:
+                if name in seen:
+                    _log.warning("%r is a file and a directory: only the directory is shown",
+                                 listed.key)  # fmt: skip
+                    continue
+                seen.add(name)
+                if name not in touched:
+                    self._see_file(directory, name, listed, asked_at, changed)
+            gone = [
+                (name, entry)
+                for name, entry in directory.children.items()
+                if name not in seen and name not in touched and not has_local_content(entry)
+            ]
+            for name, _ in gone:
+                self.remove(directory, name, touch=False)
+            directory.complete_at = asked_at
+            directory.misses = 0
+            directory.scan = None
+            self._evict(directory)
+        return gone + changed
+
+    def _see_folder(
+        self, directory: Directory, name: str, changed: list[tuple[str, Entry]]
+    ) -> None:
+        known = directory.children.get(name)
+        if isinstance(known, Directory):
+            return
+        if known is not None:
+            if has_local_content(known):
+                return
+            changed.append((name, known))
+        self.put(directory, name, Directory(), touch=False)
+
+    def _see_file(
+        self,
+        directory: Directory,
+        name: str,
+        listed: ListedObject,
+        asked_at: int,
+        changed: list[tuple[str, Entry]],
+    ) -> None:
+        modified = round(listed.last_modified * 1_000_000_000)
+        known = directory.children.get(name)
+        if known is not None:
+            if has_local_content(known):
+                return
+            if not isinstance(known, Directory) and known.same_version(
+                listed.size, listed.etag, modified
+            ):
+                known.checked = asked_at
+                return
+            changed.append((name, known))
+        entry = Entry(type_from_listing(listed.size), listed.size, listed.etag, modified)
+        entry.checked = asked_at
+        self.put(directory, name, entry, touch=False)
+
+    # -- forgetting ------------------------------------------------------------------------
+
+    def forget_below(self, path: str) -> None:
+        """Believe nothing about ``path`` and what is below it until the store is asked again."""
+        with self.lock:
+            node = self.find(path)
+            if node is None:
+                return
+            for entry in walk(node):
+                entry.checked = NEVER
+                if isinstance(entry, Directory):
+                    entry.complete_at = NEVER
+                    entry.large = False
+                    entry.marker = None
+
+    @property
+    def count(self) -> int:
+        """How many names are remembered."""
+        return self._count
+
+    def resize(self, max_entries: int) -> None:
+        """Change the bound, live."""
+        with self.lock:
+            self._max = max_entries
+            self._evict(self.root)
+
+    def trim(self) -> None:
+        """Let least recently used names go until the bound holds."""
+        if self._count > self._max:
+            with self.lock:
+                self._evict(None)
+
+    def _evict(self, spared: Directory | None) -> None:
+        """Forget the children of the least recently used directories; ``spared``'s come last."""
+        if self._count <= self._max:
+            return
+        floor = self._max - self._max // 20  # some slack, or every new name would evict again
+        for path, directory in list(self._recent.values()):
+            if self._count <= floor:
+                return
+            if directory is not spared:
+                self._forget_children(path, directory, floor)
+        if self._count > self._max and spared is not None:
+            self._forget_children("", spared, floor)
+
+    def _forget_children(self, path: str, directory: Directory, floor: int) -> None:
+        if directory.asking and path:
+            return
+        kept: dict[str, Entry] = {}
+        for name, entry in directory.children.items():
+            busy = entry.inode is not None or (isinstance(entry, Directory) and
+                                               (entry.children or entry.asking))  # fmt: skip
+            if busy or self._count <= floor:
+                kept[name] = entry
+            else:
+                self._count -= 1
+                self._recent.pop(id(entry), None)
+        directory.children = kept
+        directory.complete_at = NEVER
+        directory.scan = None
+        if not kept:
+            self._recent.pop(id(directory), None)
+
+
+def has_local_content(entry: Entry) -> bool:
+    """Whether the entry is more than a copy of what the store has."""
+    return entry.inode is not None and entry.inode.has_unsaved
+
+
+def walk(entry: Entry) -> Iterator[Entry]:
+    """The entry and everything known below it."""
+    yield entry
+    if isinstance(entry, Directory):
+        for child in list(entry.children.values()):
+            yield from walk(child)
+
+
+def walk_paths(path: str, entry: Entry) -> Iterator[tuple[str, Entry]]:
+    """As :func:`walk`, with paths."""
+    yield path, entry
+    if isinstance(entry, Directory):
+        for name, child in list(entry.children.items()):
+            yield from walk_paths(join(path, name), child)

@@ -1,0 +1,122 @@
+"""Extended attributes: the user's own, and the virtual ones that tell where a file lies.
+
+Virtual attributes are served on every file, with and without ``user.`` in front, and not listed:
+a tool that copies all attributes must not try to set them on the copy.
+"""
+
+import stat
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from yas3fs.errors import Exists, InvalidArgument, NoAttribute, NotPermitted, Unsupported
+from yas3fs.fs.entries import Directory, Entry
+from yas3fs.fs.types import XATTR_CREATE, XATTR_REPLACE
+
+if TYPE_CHECKING:
+    from yas3fs.fs.filesystem import Filesystem
+
+_VIRTUAL = "user.yas3fs."
+_EXPIRATION = _VIRTUAL + "expiration"
+MAX_EXPIRATION = 7 * 24 * 3600
+"""Seconds for which SigV4 lets a signed URL live; the default of 30 days is capped to it."""
+
+
+class ExtendedAttributes:
+    """The xattr verbs of one file system."""
+
+    def __init__(self, filesystem: "Filesystem", expiration: int = MAX_EXPIRATION) -> None:
+        self._fs = filesystem
+        self._expiration = min(expiration, MAX_EXPIRATION)
+
+    @staticmethod
+    def _full_name(name: str) -> str:
+        return f"user.{name}" if name.startswith("yas3fs.") else name
+
+    def get(self, path: str, name: str) -> bytes:
+        """The value; NoAttribute, Unsupported (not in the ``user.`` name space)."""
+        name = self._full_name(name)
+        if not name.startswith("user."):
+            raise Unsupported(name)
+        entry = self._fs.lookup(path)
+        if name.startswith(_VIRTUAL):
+            return self._virtual(path, entry, name).encode("utf-8", "surrogateescape")
+        value = entry.xattrs.get(name)
+        if value is None:
+            raise NoAttribute(name)
+        return value
+
+    def names(self, path: str) -> list[str]:
+        """Names of the user's own attributes."""
+        return [n for n in self._fs.lookup(path).xattrs if not n.startswith(_VIRTUAL)]
+
+    def set(self, path: str, name: str, value: bytes, flags: int) -> None:
+        """Set a value; Exists (XATTR_CREATE), NoAttribute (XATTR_REPLACE), NoSpace past 2 KiB."""
+        name = self._full_name(name)
+        if not name.startswith("user.") or name == "user.":
+            raise Unsupported(name)
+        if name.startswith(_VIRTUAL):
+            self._check_virtual(name, value)
+
+        def change(xattrs: dict[str, bytes]) -> None:
+            if flags & XATTR_CREATE and name in xattrs:
+                raise Exists(name)
+            if flags & XATTR_REPLACE and name not in xattrs:
+                raise NoAttribute(name)
+            xattrs[name] = value
+
+        self._change(path, change)
+
+    def remove(self, path: str, name: str) -> None:
+        """Remove an attribute; NoAttribute, NotPermitted for a virtual one."""
+        name = self._full_name(name)
+        if not name.startswith("user."):
+            raise Unsupported(name)
+        if name.startswith(_VIRTUAL) and name != _EXPIRATION:
+            raise NotPermitted(name)
+
+        def change(xattrs: dict[str, bytes]) -> None:
+            if xattrs.pop(name, None) is None:
+                raise NoAttribute(name)
+
+        self._change(path, change)
+
+    def _change(self, path: str, change: Callable[[dict[str, bytes]], None]) -> None:
+        fs = self._fs
+        with fs.claims.claim(path):
+            entry = fs.lookup(path)
+            xattrs = dict(entry.xattrs)
+            change(xattrs)
+            attributes = entry.attributes()
+            attributes.ctime_ns = fs.now_ns()
+            fs.store_attributes(path, entry, attributes, xattrs)
+
+    @staticmethod
+    def _check_virtual(name: str, value: bytes) -> None:
+        if name != _EXPIRATION:
+            raise NotPermitted(name)
+        try:
+            seconds = int(value)
+        except ValueError:
+            seconds = 0
+        if not 0 < seconds <= MAX_EXPIRATION:
+            raise InvalidArgument(f"{name} takes 1 to {MAX_EXPIRATION} seconds")
+
+    def _virtual(self, path: str, entry: Entry, name: str) -> str:
+        fs = self._fs
+        key = fs.keys.marker(path) if isinstance(entry, Directory) else fs.keys.file(path)
+        stored = entry.xattrs.get(_EXPIRATION)
+        expiration = int(stored) if stored is not None else self._expiration
+        match name.removeprefix(_VIRTUAL):
+            case "bucket":
+                return fs.settings.bucket
+            case "key":
+                return key
+            case "URL":
+                parts = urlsplit(fs.store.presign(key, expiration))
+                return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+            case "signedURL" if stat.S_ISREG(entry.mode):
+                return fs.store.presign(key, expiration)
+            case "expiration":
+                return str(expiration)
+        raise NoAttribute(name)

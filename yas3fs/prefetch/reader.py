@@ -1,0 +1,211 @@
+"""Reads of object versions through the memory cache: ranged, single-flight, ahead of the reader.
+
+A miss reserves an extent of the cache and fills it with one GET pinned to the version's ETag.
+What the waiting program asked for and nothing more is fetched by its own thread; whatever reaches
+further is fetched by the pool, and the reader goes on as soon as *its* bytes are there.
+"""
+
+from concurrent.futures import Executor
+
+from yas3fs.cache.memory import Extent, MemoryCache, Version
+from yas3fs.errors import BodyCorrupted, Interrupted, Yas3fsError
+from yas3fs.objectstore.protocol import ObjectStore
+from yas3fs.prefetch.readahead import MIB, RANDOM_UNIT, ReadAhead
+from yas3fs.runtime import interrupts
+from yas3fs.runtime.memory import copy_bytes
+
+REQUEST_SIZE = 8 * MIB
+"""Largest range of one GET: large enough to hide a round trip, small enough to run eight wide."""
+SMALL_OBJECT = 1 * MIB
+"""Objects up to this size are fetched whole by the first read."""
+
+
+class _Abandoned(Yas3fsError):
+    """The thread that downloaded was interrupted; whoever waited with it asks anew."""
+
+
+class Reader:
+    """Serves ranges of object versions for one mount.
+
+    ``buffer_size`` (bytes) bounds one request; 0 means that a read waits until the whole object
+    is here, as far as the cache can hold it.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        cache: MemoryCache,
+        pool: Executor,
+        *,
+        buffer_size: int = REQUEST_SIZE,
+        read_ahead: int = 64 * MIB,
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._pool = pool
+        self._whole = buffer_size == 0
+        self._buffer_size = buffer_size or REQUEST_SIZE
+        self._read_ahead = read_ahead
+
+    @property
+    def _request_size(self) -> int:
+        return max(4096, min(REQUEST_SIZE, self._buffer_size, self._cache.capacity // 8))
+
+    def new_read_ahead(self) -> ReadAhead:
+        """The state for a new handle."""
+        return ReadAhead(min(self._read_ahead, self._cache.capacity // 4))
+
+    def read_into(
+        self, version: Version, target: memoryview, offset: int, ahead: ReadAhead | None = None
+    ) -> int:
+        """Copy bytes of ``version`` from ``offset`` into ``target``; returns how many.
+
+        Short only at the end of the object. Raises PreconditionFailed or NotFound when the
+        version is gone, other members of StoreError when the download failed, Interrupted.
+        """
+        end = min(offset + len(target), version.size)
+        if offset >= end:
+            return 0
+        if ahead is not None:
+            ahead.observe(offset, end - offset)
+        if self._whole:
+            self._fetch_whole(version)
+        position = offset
+        while position < end:
+            extent = self._cache.pin(version, position)
+            if extent is None:
+                extent = self._demand(version, position, end, ahead)
+                if extent is None:
+                    continue
+            try:
+                upto = min(end, extent.end)
+                if ahead is not None and ahead.window:
+                    self._run_ahead(version, ahead, offset)
+                self._cache.wait_filled(extent, upto - extent.start)
+                source = extent.address + position - extent.start
+                copy_bytes(target, position - offset, source, upto - position)
+            except _Abandoned:
+                interrupts.check()
+                continue
+            finally:
+                self._cache.unpin(extent)
+            position = upto
+        return end - offset
+
+    def covered(self, version: Version) -> bool:
+        """Whether the whole version is in the cache."""
+        return self._cache.covers(version, 0, version.size)
+
+    def prefetch(self, version: Version) -> None:
+        """Begin to fetch the whole object as far as there is room, without waiting."""
+        self._schedule(version, 0, version.size, self._request_size)
+
+    # -- misses ----------------------------------------------------------------------------
+
+    def _demand(
+        self, version: Version, position: int, end: int, ahead: ReadAhead | None
+    ) -> Extent | None:
+        """A pinned extent that will hold ``position``; None: look again, somebody was faster."""
+        cache, size = self._cache, version.size
+        extent = None
+        if size <= min(SMALL_OBJECT, self._request_size):
+            extent = cache.reserve(version, 0, size, wait=True)
+        if extent is not None and extent.end <= position:  # only the gap before it was free
+            cache.share(extent)
+            self._fill(extent)
+            cache.unpin(extent)
+            return None
+        if extent is None:
+            window = ahead.window if ahead is not None else 0
+            unit = ahead.unit(self._request_size) if ahead is not None and window else RANDOM_UNIT
+            stop = min(max(end, position + unit), size)
+            extent = cache.reserve(
+                version, position, min(stop, position + self._request_size), wait=True
+            )
+        if extent is None:
+            return None
+        cache.share(extent)  # one pin is the filler's, one this reader's
+        if extent.end <= end + RANDOM_UNIT or extent.length == size:
+            self._fill(extent)
+        else:
+            self._submit(extent)
+        return extent
+
+    def _fill(self, extent: Extent) -> None:
+        """Download the extent; whoever waits for it raises what failed."""
+        cache = self._cache
+
+        def arrived(count: int) -> None:
+            cache.advance(extent, count)
+
+        try:
+            self._store.get(
+                extent.version.key,
+                extent.view,
+                offset=extent.start,
+                etag=extent.version.etag,
+                arrived=arrived,
+            )
+        except Interrupted:
+            cache.fail(extent, _Abandoned("the download was interrupted"))
+        except Yas3fsError as error:
+            cache.fail(extent, error)
+        except BaseException as error:
+            cache.fail(extent, BodyCorrupted(f"download failed: {error!r}"))
+            raise
+        else:
+            cache.finish(extent)
+
+    def _submit(self, extent: Extent) -> None:
+        try:
+            self._pool.submit(self._fill, extent)
+        except RuntimeError as error:  # the pool is shut down
+            self._cache.fail(extent, BodyCorrupted(f"not downloading any more: {error}"))
+
+    # -- running ahead ---------------------------------------------------------------------
+
+    def _run_ahead(self, version: Version, ahead: ReadAhead, offset: int) -> None:
+        unit = ahead.unit(self._request_size)
+        horizon = min(version.size, ahead.expected + ahead.window)
+        start = max(ahead.scheduled, offset)
+        if start >= version.size or (horizon < version.size and horizon - start < unit):
+            return
+        ahead.scheduled = self._schedule(version, start, horizon, unit)
+
+    def _schedule(self, version: Version, start: int, horizon: int, unit: int) -> int:
+        """Request the gaps of ``[start, horizon)``; returns how far it came."""
+        while start < horizon:
+            extent = self._cache.pin(version, start)
+            if extent is not None:
+                start = extent.end
+                self._cache.unpin(extent)
+                continue
+            extent = self._cache.reserve(version, start, min(start + unit, horizon), wait=False)
+            if extent is None:
+                break
+            start = extent.end
+            self._submit(extent)
+        return start
+
+    def _fetch_whole(self, version: Version) -> None:
+        if version.size > self._cache.capacity // 2:
+            return
+        self._schedule(version, 0, version.size, self._request_size)
+        position = 0
+        while position < version.size:
+            extent = self._cache.pin(version, position)
+            if extent is None:
+                extent = self._cache.reserve(
+                    version, position, position + self._request_size, wait=True
+                )
+                if extent is None:
+                    continue
+                self._cache.share(extent)
+                self._fill(extent)
+            try:
+                self._cache.wait_filled(extent, extent.length)
+                position = extent.end
+            except _Abandoned:
+                interrupts.check()
+            finally:
+                self._cache.unpin(extent)

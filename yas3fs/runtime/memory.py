@@ -1,0 +1,19 @@
+"""Copies of memory that let other threads run meanwhile."""
+
+import ctypes
+
+_UNLOCKED_FROM = 32 * 1024
+"""Below it, handing the interpreter lock over costs more than the copy."""
+
+
+def copy_bytes(target: memoryview, position: int, address: int, length: int) -> None:
+    """Copy ``length`` bytes from ``address`` to ``target[position:]``.
+
+    ``ctypes.memmove`` is a foreign call and so releases the interpreter lock; slice assignment
+    would hold it for as long as the copy takes.
+    """
+    if length < _UNLOCKED_FROM:
+        target[position : position + length] = (ctypes.c_char * length).from_address(address)
+    else:
+        start = ctypes.addressof(ctypes.c_char.from_buffer(target, position))
+        ctypes.memmove(start, address, length)

@@ -1,0 +1,286 @@
+"""Making the staged content of a file one durable object.
+
+Three ways, the cheapest that fits: one PUT; a multipart upload in which what did not change is
+copied server-side; and, for a file written from its start to its end, an upload that sends each
+part as soon as it is full, so that ``close()`` waits for the tail only.
+
+The bodies of parts live in buffers of the upload pool's threads: its size times the part size is
+all the memory that uploads take.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from yas3fs.cache.memory import Version
+from yas3fs.errors import NotFound, PreconditionFailed, StaleHandle, StoreError, Yas3fsError
+from yas3fs.objectstore.protocol import Headers, ObjectStore, Part, Written
+from yas3fs.runtime import interrupts
+from yas3fs.writeback.journal import Journal
+from yas3fs.writeback.plan import MIB, PlannedPart, plan_parts, stream_part_size
+from yas3fs.writeback.staging import Staging
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSettings:
+    """Sizes in bytes. Below ``threshold`` an object is sent by one PUT."""
+
+    part_size: int = 8 * MIB
+    threshold: int = 16 * MIB
+
+
+class _Buffers:
+    """Part-sized buffers that are used again while uploads run, and given back when they rest."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[bytearray] = []
+        self._out = 0
+
+    def take(self, size: int) -> bytearray:
+        with self._lock:
+            self._out += 1
+            for index, buffer in enumerate(self._free):
+                if len(buffer) == size:
+                    return self._free.pop(index)
+        return bytearray(size)
+
+    def give(self, buffer: bytearray) -> None:
+        with self._lock:
+            self._out -= 1
+            self._free.append(buffer)
+            if self._out == 0 or len(self._free) > 8:
+                self._free.clear()
+
+
+class Uploader:
+    """Uploads for one mount."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        pool: ThreadPoolExecutor,
+        journal: Journal,
+        settings: UploadSettings,
+    ) -> None:
+        self.store = store
+        self.pool = pool
+        self.journal = journal
+        self.settings = settings
+        self._buffers = _Buffers()
+
+    # -- whole files -----------------------------------------------------------------------
+
+    def upload(
+        self, key: str, staging: Staging, headers: Headers, base: Version | None, *, new: bool
+    ) -> Written:
+        """Make ``staging`` the object ``key``; ``new`` refuses to replace an object.
+
+        Raises PreconditionFailed when ``new`` and somebody was faster, StaleHandle when the base
+        that the file was opened on is gone and bytes of it are still needed, StoreError, OSError.
+        """
+        size = staging.size
+        unchanged = staging.unchanged() if base is not None else []
+        try:
+            if size < self.settings.threshold:
+                staging.fetch_all()
+                return self._put(key, staging, size, headers, new=new)
+            parts = plan_parts(size, unchanged, self.settings.part_size)
+            return self._multipart(key, staging, headers, base, parts, new=new)
+        except (PreconditionFailed, NotFound) as error:
+            if new and isinstance(error, PreconditionFailed):
+                raise
+            if base is None or staging.is_whole():
+                raise
+            raise StaleHandle(f"{key!r} was replaced while parts of it were needed") from error
+
+    def _put(
+        self, key: str, staging: Staging, size: int, headers: Headers, *, new: bool
+    ) -> Written:
+        body = memoryview(bytearray(size))
+        staging.read_into(body, 0)
+        return self.store.put(key, body, headers, if_none_match=new)
+
+    def _multipart(
+        self,
+        key: str,
+        staging: Staging,
+        headers: Headers,
+        base: Version | None,
+        parts: list[PlannedPart],
+        *,
+        new: bool,
+    ) -> Written:
+        def make(number: int, planned: PlannedPart) -> Part:
+            if planned.copied and base is not None:
+                return self.store.copy_part(
+                    key,
+                    upload_id,
+                    number,
+                    base.key,
+                    planned.start,
+                    planned.end,
+                    source_etag=base.etag,
+                )
+            return self.send_part(
+                key, upload_id, number, staging.read_into, planned.start, planned.end
+            )
+
+        upload_id, record = self.begin(key, headers)
+        futures = [self.pool.submit(make, n, part) for n, part in enumerate(parts, 1)]
+        try:
+            finished = [interrupts.result(future) for future in futures]
+            return self.store.complete_multipart(key, upload_id, finished, if_none_match=new)
+        except BaseException:
+            self.abort(key, upload_id, futures)
+            raise
+        finally:
+            self.journal.end(record)
+
+    # -- pieces ----------------------------------------------------------------------------
+
+    def begin(self, key: str, headers: Headers) -> tuple[str, str]:
+        """Begin a multipart upload: its id, and the journal's record of it."""
+        upload_id = self.store.create_multipart(key, headers)
+        return upload_id, self.journal.begin("multipart", {"key": key, "upload_id": upload_id})
+
+    def send_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        read: Callable[[memoryview, int], int],
+        start: int,
+        end: int,
+    ) -> Part:
+        """Read ``[start, end)`` into a buffer and send it."""
+        buffer = self._buffers.take(end - start)
+        try:
+            read(memoryview(buffer), start)
+            return self.store.upload_part(key, upload_id, number, buffer)
+        finally:
+            self._buffers.give(buffer)
+
+    def abort(self, key: str, upload_id: str, futures: "list[Future[Part]]") -> None:
+        """Give up an upload: nothing of it is sent any more, its parts are dropped."""
+        for future in futures:
+            future.cancel()
+        for future in futures:
+            if not future.cancelled():
+                future.exception()
+        with interrupts.serve(None):
+            try:
+                self.store.abort_multipart(key, upload_id)
+            except StoreError:
+                pass  # the next start, or the bucket's life-cycle rule, removes it
+
+
+@dataclass(slots=True)
+class _StreamPart:
+    start: int
+    end: int
+    generation: int = 0
+    sent: int = -1
+    part: Part | None = None
+    future: "Future[None] | None" = None
+
+
+class Stream:
+    """The upload of a file that is still being written, from its start onwards.
+
+    Its owner (one inode) calls it with the inode's lock held. A part that is written again after
+    it was sent is sent again: S3 replaces a part that comes twice under its number.
+    """
+
+    def __init__(
+        self, uploader: Uploader, key: str, staging: Staging, headers: Headers, mtime_ns: int
+    ) -> None:
+        self._uploader = uploader
+        self._staging = staging
+        self._parts: list[_StreamPart] = []
+        self.key = key
+        self.mtime_ns = mtime_ns
+        """The modification time in the headers that the upload began with."""
+        self._upload_id, self._record = uploader.begin(key, headers)
+
+    def _boundary(self) -> int:
+        return self._parts[-1].end if self._parts else 0
+
+    def written(self, start: int, end: int) -> None:
+        """Take note that ``[start, end)`` was written; full parts leave at once."""
+        if self._parts and start < self._parts[-1].end:
+            for part in self._parts:
+                if part.start < end and start < part.end:
+                    part.generation += 1
+        while True:
+            begin = self._boundary()
+            size = stream_part_size(len(self._parts), self._uploader.settings.part_size)
+            if self._staging.size < begin + size:
+                return
+            part = _StreamPart(begin, begin + size)
+            self._parts.append(part)
+            self._send(len(self._parts), part)
+
+    def truncated(self, size: int) -> None:
+        """Take note that the file was cut to ``size`` bytes or grown to it."""
+        while self._parts and self._parts[-1].end > size:
+            dropped = self._parts.pop()
+            if dropped.future is not None and not dropped.future.cancel():
+                dropped.future.exception()
+
+    def _send(self, number: int, part: _StreamPart) -> None:
+        part.future = self._uploader.pool.submit(self._work, number, part)
+
+    def _work(self, number: int, part: _StreamPart) -> None:
+        generation = part.generation
+        part.part = self._uploader.send_part(
+            self.key, self._upload_id, number, self._staging.read_into, part.start, part.end
+        )
+        part.sent = generation
+
+    def finish(self, *, new: bool) -> Written:
+        """Send what is missing and make the object; raises StoreError, then nothing is begun."""
+        try:
+            self._settle()
+            for number, part in enumerate(self._parts, 1):
+                if part.sent != part.generation or part.part is None:
+                    self._send(number, part)
+            if self._staging.size > self._boundary():
+                tail = _StreamPart(self._boundary(), self._staging.size)
+                self._parts.append(tail)
+                self._send(len(self._parts), tail)
+            for part in self._parts:
+                if part.future is not None:
+                    interrupts.result(part.future)
+            done = [part.part for part in self._parts if part.part is not None]
+            written = self._uploader.store.complete_multipart(
+                self.key, self._upload_id, done, if_none_match=new
+            )
+        except BaseException:
+            self.abort()
+            raise
+        self._uploader.journal.end(self._record)
+        return written
+
+    def _settle(self) -> None:
+        """Wait for what is under way; a part that failed is sent once more by :meth:`finish`."""
+        for part in self._parts:
+            if part.future is not None:
+                try:
+                    interrupts.result(part.future)
+                except (StoreError, OSError):
+                    part.sent = -1
+                part.future = None
+
+    def abort(self) -> None:
+        """Drop the upload; the staged content is untouched."""
+        for part in self._parts:
+            if part.future is not None and not part.future.cancel():
+                try:
+                    part.future.result()
+                except (Yas3fsError, OSError):
+                    pass
+        self._uploader.abort(self.key, self._upload_id, [])
+        self._uploader.journal.end(self._record)
+        self._parts.clear()
