@@ -304,7 +304,8 @@ def read_refusal(body: bytes) -> tuple[str, str, str]:
     try:
         root = documents.parse(body)
     except ServerFailed:
-        return "", body[:400].decode("utf-8", "replace"), ""
+        text = body[:2000].decode("utf-8", "replace")
+        return "", re.sub(r"<[^>]*>", " ", text), ""  # a proxy's page, most likely
     told = documents.values(root)
     if "Code" not in told and len(root) and documents.name_of(root[0]) == "Error":
         told = documents.values(root[0])

@@ -314,15 +314,18 @@ class S3Store:
 
     def delete_many(self, keys: Sequence[str]) -> Sequence[tuple[str, Exception]]:
         failed: list[tuple[str, Exception]] = []
-        speakable = [key for key in keys if key and documents.speakable(key)]
-        for start in range(0, len(speakable), _DELETE_BATCH):
-            failed += self._delete_batch(speakable[start : start + _DELETE_BATCH])
+        batched: list[str] = []
         for key in keys:
-            if not key or not documents.speakable(key):
-                try:
+            try:
+                check_key(key)
+                if documents.speakable(key):
+                    batched.append(key)
+                else:
                     self.delete(key)
-                except StoreError as error:
-                    failed.append((key, error))
+            except StoreError as error:
+                failed.append((key, error))
+        for start in range(0, len(batched), _DELETE_BATCH):
+            failed += self._delete_batch(batched[start : start + _DELETE_BATCH])
         return failed
 
     def _delete_batch(self, keys: Sequence[str]) -> list[tuple[str, Exception]]:
