@@ -12,6 +12,7 @@ for what became of it. The parent returns when the mount is visible, or with the
 Exit statuses: 0 all is well, 1 the mount failed or files were left behind, 2 wrong input.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -177,8 +178,9 @@ def _detach(config: MountConfig, process: ProcessConfig, make: MakeMount) -> int
         finally:
             os._exit(status)
     os.close(writer)
+    status = _outcome(reader, process.log)
     os.waitpid(child, 0)
-    return _outcome(reader, process.log)
+    return status
 
 
 def _background(config: MountConfig, process: ProcessConfig, make: MakeMount, writer: int) -> int:
@@ -206,22 +208,29 @@ def _background(config: MountConfig, process: ProcessConfig, make: MakeMount, wr
 
 
 def _outcome(reader: int, log_file: str) -> int:
-    """What the child at the other end of the pipe says; a Ctrl-C meanwhile stops the child."""
+    """What the child at the other end of the pipe says; a signal meanwhile stops the child."""
     heard: dict[str, Any] = {}
+    stopping = False
+
+    def stop_child(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+        if "pid" in heard:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(heard["pid"], signal.SIGTERM)
+
+    before = [(number, signal.signal(number, stop_child)) for number in _SIGNALS]
     with os.fdopen(reader) as lines:
-        while "status" not in heard:
-            try:
-                line = lines.readline()
-            except KeyboardInterrupt:
-                if "pid" in heard:
-                    os.kill(heard["pid"], signal.SIGTERM)
-                continue
-            if not line:
-                where = log_file or "the system's log"
-                heard["status"] = FAILED
-                heard["message"] = f"the process died before the mount was ready; see {where}"
-                break
+        while "status" not in heard and (line := lines.readline()):
             heard.update(json.loads(line))
+            if stopping:
+                stop_child()
+    for number, handler in before:
+        signal.signal(number, handler)
+    if "status" not in heard:
+        where = log_file or "the system's log"
+        message = f"the process died before the mount was ready; see {where}"
+        heard.update(status=FAILED, message=message)
     _print(heard["status"], heard["message"])
     return int(heard["status"])
 

@@ -35,6 +35,24 @@ class Resolved:
     warnings: tuple[str, ...]
 
 
+class Mounter(NamedTuple):
+    """Who mounts, as far as defaults depend on it."""
+
+    uid: int
+    gid: int
+    home: str
+    may_allow_other: bool
+    umask: int
+
+
+def current_mounter(environment: Mapping[str, str] = os.environ) -> Mounter:
+    """The user this process runs as; HOME may be unset, as under a service manager."""
+    uid = os.geteuid()
+    home = environment.get("HOME") or pwd.getpwuid(uid).pw_dir
+    may = uid == 0 or _user_allow_other()
+    return Mounter(uid, os.getegid(), home, may, _current_umask())
+
+
 class _Chosen(NamedTuple):
     value: Value
     origin: str
@@ -45,6 +63,7 @@ def resolve(
     mountpoint: str,
     *,
     environment: Mapping[str, str] = os.environ,
+    mounter: Mounter | None = None,
     fuse_options: tuple[str, ...] = (),
 ) -> Resolved:
     """Resolve one mount; ConfigError names the first thing that is wrong."""
@@ -54,7 +73,7 @@ def resolve(
     origins = {name: choice.origin for name, choice in chosen.items()}
     _locate(values, origins, mountpoint)
     _secure(values, origins)
-    _decide(values, environment)
+    _decide(values, environment, mounter or current_mounter(environment))
     _write(values)
     values["fuse_options"] = fuse_options
     return Resolved(
@@ -149,26 +168,21 @@ def _read_key(path: str, origin: str) -> bytes:
     raise ConfigError(f"{origin}: {path} holds no key of 256 bits, raw, in hexadecimal or Base64")
 
 
-def _decide(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+def _decide(values: dict[str, Any], environment: Mapping[str, str], mounter: Mounter) -> None:
     """Fill in the defaults that depend on where we are and who mounts."""
-    root = os.geteuid() == 0
-    values["uid"] = os.geteuid() if values["uid"] is None else values["uid"]
-    values["gid"] = os.getegid() if values["gid"] is None else values["gid"]
-    values["umask"] = _current_umask() if values["umask"] is None else values["umask"]
+    for name in ("uid", "gid", "umask"):
+        values[name] = getattr(mounter, name) if values[name] is None else values[name]
     values["id"] = values["id"] or socket.gethostname()
-    home = environment.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
-    cache_home = environment.get("XDG_CACHE_HOME") or f"{home}/.cache"
-    state_home = environment.get("XDG_STATE_HOME") or f"{home}/.local/state"
-    values["cache_path"] = values["cache_path"] or (
-        "/var/cache/yas3fs" if root else f"{cache_home}/yas3fs"
-    )
-    values["state_path"] = values["state_path"] or (
-        "/var/lib/yas3fs" if root else f"{state_home}/yas3fs"
-    )
-    permitted = root or _user_allow_other()
-    if values["allow_other"] and not permitted:
+    cache, state = "/var/cache", "/var/lib"
+    if mounter.uid != 0:
+        cache = environment.get("XDG_CACHE_HOME") or f"{mounter.home}/.cache"
+        state = environment.get("XDG_STATE_HOME") or f"{mounter.home}/.local/state"
+    values["cache_path"] = values["cache_path"] or f"{cache}/yas3fs"
+    values["state_path"] = values["state_path"] or f"{state}/yas3fs"
+    if values["allow_other"] is None:
+        values["allow_other"] = mounter.may_allow_other
+    elif values["allow_other"] and not mounter.may_allow_other:
         raise ConfigError(f"--allow-other: needs the line user_allow_other in {FUSE_CONF}")
-    values["allow_other"] = permitted if values["allow_other"] is None else values["allow_other"]
     values["s3_num"] = values["s3_num"] or BY_NAME["s3_num"].default
     values["foreground"] = values["foreground"] or values["debug"]
 
