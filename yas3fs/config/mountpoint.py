@@ -35,9 +35,7 @@ def find_mount(path: str, mountinfo: str = MOUNTINFO) -> MountedHere | None:
 def prepare_mountpoint(path: str, *, mkdir: bool, nonempty: bool) -> None:
     """Make sure that ``path`` is a directory that may be mounted on, or say why not."""
     try:
-        if mkdir:
-            os.makedirs(path, exist_ok=True)
-        os.stat(path)
+        _stat_or_make(path, mkdir)
     except FileNotFoundError:
         raise ConfigError(
             f"the mount point {path} does not exist: create it, or give --mkdir"
@@ -60,6 +58,15 @@ def prepare_mountpoint(path: str, *, mkdir: bool, nonempty: bool) -> None:
         raise ConfigError(
             f"the mount point {path} is not empty: empty it, or give --nonempty to cover it"
         )
+
+
+def _stat_or_make(path: str, mkdir: bool) -> None:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        if not mkdir:
+            raise
+        os.makedirs(path, exist_ok=True)
 
 
 def _unusable(path: str, error: OSError) -> MountError:
