@@ -141,11 +141,11 @@ def _fields(metadata: Mapping[str, str]) -> Mapping[str, Any]:
     value = _load(text)
     if isinstance(value, dict):
         return value
-    return dict(
-        (name.strip(), content.strip())
+    return {
+        name.strip(): content.strip()
         for name, _, content in (piece.partition("=") for piece in unquote(text).split(";"))
         if content
-    )
+    }
 
 
 def _load(text: str) -> Any:

@@ -22,6 +22,9 @@ def copy_object(
     ``headers`` None keeps the source's. Raises PreconditionFailed when the source is not
     ``source_etag`` any more, NotFound, StoreError.
     """
+    if size == 0 and source.endswith("/"):
+        # Some servers keep directory objects as directories and cannot copy them.
+        return store.put(target, b"", headers or store.head(source).headers)
     if size <= MAX_COPY_SIZE:
         return store.copy(source, target, headers=headers, source_etag=source_etag)
     if headers is None:

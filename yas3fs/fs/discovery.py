@@ -8,7 +8,6 @@ ever larger parallel batches.
 """
 
 import logging
-import stat
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -36,7 +36,7 @@ from yas3fs.fs.keys import KeyMap, check_names, join, name_of, parent_of
 from yas3fs.fs.moves import Moves
 from yas3fs.fs.namespace import Namespace, has_local_content, walk_paths
 from yas3fs.fs.types import Attributes, Caller, FilesystemStatistics
-from yas3fs.fs.xattrs import ExtendedAttributes
+from yas3fs.fs.xattrs import MAX_EXPIRATION, ExtendedAttributes
 from yas3fs.objectstore.protocol import Headers, ObjectStore, Written
 from yas3fs.prefetch.reader import Reader
 from yas3fs.runtime.claims import PathClaims
@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FilesystemSettings:
-    """How one mount behaves. ``ttl`` in seconds, ``block_size`` in bytes (st_blksize)."""
+    """How one mount behaves. Times in seconds; ``block_size`` in bytes (st_blksize)."""
 
     bucket: str
     prefix: str = ""
@@ -60,7 +60,7 @@ class FilesystemSettings:
     max_entries: int = 1_000_000
     block_size: int = 1024 * 1024
     prefetch: bool = False
-    read_only: bool = False
+    expiration: int = MAX_EXPIRATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Filesystem:
         self.hidden: dict[str, Entry] = {}
         """Files that were unlinked while open, under the names that the kernel library gave."""
         self._moves = Moves(self)
-        self._xattrs = ExtendedAttributes(self)
+        self._xattrs = ExtendedAttributes(self, settings.expiration)
 
     # -- time ------------------------------------------------------------------------------
 

@@ -82,8 +82,10 @@ class Reader:
                 if ahead is not None and ahead.window:
                     self._run_ahead(version, ahead, offset)
                 self._cache.wait_filled(extent, upto - extent.start)
-                source = extent.address + position - extent.start
-                copy_bytes(target, position - offset, source, upto - position)
+                start = position - extent.start
+                copy_bytes(
+                    target, position - offset, extent.view, start, upto - position, extent.address
+                )
             except _Abandoned:
                 interrupts.check()
                 continue

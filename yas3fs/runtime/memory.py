@@ -6,14 +6,16 @@ _UNLOCKED_FROM = 32 * 1024
 """Below it, handing the interpreter lock over costs more than the copy."""
 
 
-def copy_bytes(target: memoryview, position: int, address: int, length: int) -> None:
-    """Copy ``length`` bytes from ``address`` to ``target[position:]``.
+def copy_bytes(
+    target: memoryview, position: int, source: memoryview, start: int, length: int, address: int
+) -> None:
+    """Copy ``source[start:start + length]`` to ``target[position:]``.
 
-    ``ctypes.memmove`` is a foreign call and so releases the interpreter lock; slice assignment
-    would hold it for as long as the copy takes.
+    ``address`` is that of ``source``. ``ctypes.memmove`` is a foreign call and so releases the
+    interpreter lock; slice assignment would hold it for as long as the copy takes.
     """
     if length < _UNLOCKED_FROM:
-        target[position : position + length] = (ctypes.c_char * length).from_address(address)
+        target[position : position + length] = source[start : start + length]
     else:
-        start = ctypes.addressof(ctypes.c_char.from_buffer(target, position))
-        ctypes.memmove(start, address, length)
+        to = ctypes.addressof(ctypes.c_char.from_buffer(target, position))
+        ctypes.memmove(to, address + start, length)
