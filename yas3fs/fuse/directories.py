@@ -122,8 +122,9 @@ class DirectoryCallbacks:
 
         libfuse counts a lookup for a name with attributes *before* it finds the reader's buffer
         full, and never takes it back: the name's inode would stay for the life of the mount. So
-        a name that might not fit (buffers are whole pages) goes without attributes until the size
-        of the buffer is known; from then on the loop ends by itself.
+        a name that might not fit (buffers are a page, or a power of two of the reader's own choice)
+        goes without attributes until the size of the buffer is known; from then on the loop ends
+        by itself.
         """
         write_stat = self._write_stat
         room, used = directory.room, 0 if offset >= 2 else (2 - offset) * 160
@@ -137,7 +138,7 @@ class DirectoryCallbacks:
                 if end > room and used:
                     return
                 plus = FILL_DIR_PLUS
-            elif (end - 1) // _PAGE == max(used - 1, 0) // _PAGE:
+            elif end <= _PAGE or (end - 1).bit_length() == (used - 1).bit_length():
                 plus = FILL_DIR_PLUS
             if attributes is None:
                 attributes, plus = _type_only(stat.S_IFMT(entry.mode)), 0

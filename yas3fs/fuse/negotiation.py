@@ -28,7 +28,6 @@ WANTED = (
     ASYNC_READ
     | ATOMIC_O_TRUNC
     | READDIRPLUS
-    | READDIRPLUS_AUTO
     | ASYNC_DIO
     | PARALLEL_DIROPS
     | EXPLICIT_INVAL_DATA
@@ -41,13 +40,17 @@ UNWANTED = (
     | WRITEBACK_CACHE
     | POSIX_LOCKS
     | FLOCK_LOCKS
+    | READDIRPLUS_AUTO
     | SPLICE_READ
     | SPLICE_WRITE
     | SPLICE_MOVE
 )
 """Locks: without these bits the kernel keeps them on this node, at no cost. Splicing: libfuse
 would move every request through a pipe first, and then copy it to the memory that callbacks need.
-WRITEBACK_CACHE: the kernel would keep its own idea of size and times against news from others."""
+WRITEBACK_CACHE: the kernel would keep its own idea of size and times against news from others.
+READDIRPLUS_AUTO: programs that read all names before they look at them (find, du, everything built
+on fts) got attributes for the first buffer only, and 13,770 requests for 20,000 files after it; to
+deliver attributes that nobody looks at costs a few microseconds a name."""
 
 MAX_READAHEAD = 16 << 20
 MAX_BACKGROUND = 64
