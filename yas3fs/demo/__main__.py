@@ -57,13 +57,21 @@ class Places(NamedTuple):
         return self.folder / "demo.json"
 
 
+def default_places() -> Places:
+    """A folder in the user's home."""
+    return Places(Path(os.path.realpath(Path.home() / "yas3fs-demo")))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog=START, description=__doc__.split("\n")[0])
     parser.add_argument("--stop", action="store_true", help="unmount and clear everything away")
-    parser.add_argument("--folder", type=Path, default=Path.home() / "yas3fs-demo", metavar="DIR")
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="where it keeps all (default: ~/yas3fs-demo)"
+    )
     options = parser.parse_args(argv)
-    places = Places(Path(os.path.realpath(options.folder)))
+    folder = options.folder or default_places().folder
+    places = Places(Path(os.path.realpath(folder)))
     try:
         if options.stop:
             return _stop(places)
@@ -212,11 +220,13 @@ def _clear(places: Places, *, keep_logs: bool = False) -> None:
 
 
 def _say_how_to_go_on(places: Places) -> None:
-    python = os.path.relpath(sys.executable) if sys.prefix != sys.base_prefix else sys.executable
+    python = sys.executable.removeprefix(os.getcwd() + os.sep)
+    folder = [] if places == default_places() else ["--folder", str(places.folder)]
+    stop = shlex.join([python, "-m", "yas3fs.demo", *folder, "--stop"])
     print(
         f"It stays mounted: look around in {places.files}\n"
         f"Its log is {places.folder / 'yas3fs.log'}\n"
-        f"Stop it with:  {python} -m yas3fs.demo --stop"
+        f"Stop it with:  {stop}"
     )
 
 
