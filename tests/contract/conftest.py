@@ -1,13 +1,9 @@
 """The stores that must keep the contract."""
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.doubles.plugin import moto_server, new_bucket, versitygw_server  # noqa: F401
 from yas3fs.objectstore.memory import MemoryStore

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from yas3fs.errors import ConnectionFailed, InvalidRequest, ServerFailed, StoreError
 from yas3fs.objectstore import documents
@@ -32,9 +32,7 @@ from yas3fs.objectstore.sign import (
     Signer,
     encode_query,
 )
-
-if TYPE_CHECKING:
-    from yas3fs.runtime.clock import Clock
+from yas3fs.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +76,7 @@ class _Open(NamedTuple):
 class Client:
     """Exchanges requests for answers; safe for many threads."""
 
-    def __init__(self, options: S3Options, clock: "Clock") -> None:
+    def __init__(self, options: S3Options, clock: Clock) -> None:
         self._options = options
         self._clock = clock
         self._signer = Signer()

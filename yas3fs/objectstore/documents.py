@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 from xml.sax.saxutils import escape
 
@@ -76,47 +76,36 @@ def parse_listing(body: bytes) -> ListPage:
     root = parse(body)
     if name_of(root) != "ListBucketResult":
         raise ServerFailed(f"the server answered a listing with <{name_of(root)[:60]}>")
-    encoded = any(name_of(x) == "EncodingType" and x.text == "url" for x in root)
-    objects: list[ListedObject] = []
-    prefixes: list[str] = []
-    token, truncated = "", False
-    for child in root:
-        name = name_of(child)
-        if name == "Contents":
-            objects.append(_listed(child, encoded))
-        elif name == "CommonPrefixes":
-            prefixes.extend(_decode(x.text or "", encoded) for x in child if name_of(x) == "Prefix")
-        elif name == "NextContinuationToken":
-            token = child.text or ""
-        elif name == "IsTruncated":
-            truncated = child.text == "true"
+    space = root.tag[: -len("ListBucketResult")]
+    encoded = root.findtext(f"{space}EncodingType") == "url"
+    names = tuple(f"{space}{x}" for x in ("Key", "Size", "ETag", "LastModified", "StorageClass"))
+    objects = [_listed(x, names, encoded) for x in root.iterfind(f"{space}Contents")]
+    prefixes = [
+        _decode(x.findtext(f"{space}Prefix", ""), encoded)
+        for x in root.iterfind(f"{space}CommonPrefixes")
+    ]
+    truncated = root.findtext(f"{space}IsTruncated") == "true"
+    token = root.findtext(f"{space}NextContinuationToken") or ""
     if truncated and not token:
         raise ServerFailed("the server's listing says there is more but not where")
     return ListPage(objects, prefixes, token if truncated else "")
 
 
-def _listed(element: Element, encoded: bool) -> ListedObject:
-    key = etag = modified = storage = ""
-    size = 0
-    for child in element:
-        text = child.text or ""
-        match child.tag.rpartition("}")[2]:
-            case "Key":
-                key = _decode(text, encoded)
-            case "Size":
-                size = int(text) if text.isdecimal() else 0
-            case "ETag":
-                etag = text
-            case "LastModified":
-                modified = text
-            case "StorageClass":
-                storage = text
+def _listed(element: Element, names: tuple[str, ...], encoded: bool) -> ListedObject:
+    # One dictionary per object: a page has a thousand of them, and this is what a listing costs.
+    told = {child.tag: child.text for child in element}
+    key, size, etag, modified, storage = (told.get(name) or "" for name in names)
+    length = int(size) if size.isdecimal() else 0
     moment = parse_time(modified)
-    return ListedObject(key, size, version_of(etag, size, moment), moment, storage)
+    version = version_of(etag, length, moment)
+    return ListedObject(_decode(key, encoded), length, version, moment, storage)
 
 
 def _decode(text: str, encoded: bool) -> str:
-    return unquote_plus(text) if encoded and ("%" in text or "+" in text) else text
+    if not encoded or ("%" not in text and "+" not in text):
+        return text
+    # A key that is not UTF-8 must not turn into the name of another.
+    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "surrogateescape")
 
 
 def parse_uploads(body: bytes) -> tuple[list[Upload], str, str]:

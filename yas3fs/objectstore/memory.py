@@ -5,11 +5,9 @@ It passes the same contract suite as the engine does against real servers.
 
 import hashlib
 import threading
-import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from yas3fs.errors import (
@@ -38,9 +36,7 @@ from yas3fs.objectstore.protocol import (
     Upload,
     Written,
 )
-
-if TYPE_CHECKING:
-    from yas3fs.runtime.clock import Clock
+from yas3fs.runtime.clock import Clock, SystemClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ class MemoryStore:
     whole seconds, as S3's do.
     """
 
-    def __init__(self, clock: "Clock" = time, *, min_part_size: int = MIN_PART_SIZE) -> None:
+    def __init__(self, clock: Clock = SystemClock(), *, min_part_size: int = MIN_PART_SIZE) -> None:
         self._clock = clock
         self._min_part_size = min_part_size
         self._lock = threading.Lock()

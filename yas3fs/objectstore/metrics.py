@@ -1,18 +1,15 @@
 """Counts of what was asked of the store, for status pages and logs."""
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from yas3fs.errors import Yas3fsError
 from yas3fs.objectstore.protocol import Buffer, Headers, ObjectInfo, ObjectStore, Part, Written
 from yas3fs.objectstore.wrapping import StoreWrapper
-
-if TYPE_CHECKING:
-    from yas3fs.runtime.clock import Clock
+from yas3fs.runtime.clock import Clock, SystemClock
 
 T = TypeVar("T")
 
@@ -37,7 +34,7 @@ class OperationMetrics:
 class MeteredStore(StoreWrapper):
     """Counts calls, bytes, errors and latencies (a call's own retries included)."""
 
-    def __init__(self, inner: ObjectStore, clock: "Clock" = time) -> None:
+    def __init__(self, inner: ObjectStore, clock: Clock = SystemClock()) -> None:
         super().__init__(inner)
         self._clock = clock
         self._lock = threading.Lock()

@@ -10,9 +10,8 @@ import hashlib
 import logging
 import random
 import re
-import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from yas3fs.errors import NotFound, PreconditionFailed, Throttled, Transient
 from yas3fs.objectstore.failures import SHORTER, shorten
@@ -26,9 +25,7 @@ from yas3fs.objectstore.protocol import (
 )
 from yas3fs.objectstore.wrapping import StoreWrapper
 from yas3fs.runtime import interrupts
-
-if TYPE_CHECKING:
-    from yas3fs.runtime.clock import Clock
+from yas3fs.runtime.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +50,7 @@ class RetryingStore(StoreWrapper):
         inner: ObjectStore,
         *,
         budget: float = 60.0,
-        clock: "Clock" = time,
+        clock: Clock = SystemClock(),
         draw: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(inner)

@@ -7,9 +7,8 @@ No call is tried again here, except where the first answer told how to do better
 import base64
 import hashlib
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from yas3fs.errors import (
     BodyCorrupted,
@@ -38,9 +37,7 @@ from yas3fs.objectstore.protocol import (
     Written,
 )
 from yas3fs.objectstore.sign import encode_path
-
-if TYPE_CHECKING:
-    from yas3fs.runtime.clock import Clock
+from yas3fs.runtime.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +49,7 @@ _DELETE_BATCH = 1000
 class S3Store:
     """See :class:`yas3fs.objectstore.protocol.ObjectStore`."""
 
-    def __init__(self, options: S3Options, clock: "Clock" = time) -> None:
+    def __init__(self, options: S3Options, clock: Clock = SystemClock()) -> None:
         self._client = Client(options, clock)
         self._options = options
         self._fixed = Fixed(options)
