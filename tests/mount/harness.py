@@ -46,12 +46,18 @@ def run(
     )
 
 
-def python(code: str, *arguments: object, timeout: float = COMMAND_SECONDS, **options: Any) -> Any:
+def python(
+    code: str,
+    *arguments: object,
+    timeout: float = COMMAND_SECONDS,
+    prefix: Sequence[str] = (),
+    **options: Any,
+) -> Any:
     """Run Python code that touches a mount; it finds ``arguments`` in ``args`` and leaves its
     answer in ``answer``, which is handed back through JSON."""
     program = "import json, sys, os\nargs = json.loads(sys.argv[1])\nanswer = None\n" + code
     program += "\nprint('ANSWER' + json.dumps(answer))\n"
-    words = [sys.executable, "-c", program, json.dumps(arguments, default=str)]
+    words = [*prefix, sys.executable, "-c", program, json.dumps(arguments, default=str)]
     done = run(words, timeout, **options)
     for line in done.stdout.splitlines():
         if line.startswith("ANSWER"):
@@ -68,7 +74,6 @@ class MountProcess:
         command: Sequence[str],
         mountpoint: Path,
         environment: dict[str, str] | None = None,
-        user: int | None = None,
     ) -> None:
         self.mountpoint = mountpoint
         self.log = mountpoint.parent / f"{mountpoint.name}.log"
@@ -81,9 +86,6 @@ class MountProcess:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env={**variables, **(environment or {})},
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
             )
 
     @property

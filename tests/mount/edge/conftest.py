@@ -36,9 +36,9 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
     """Make mounts with session options; all are gone at the end of the test."""
     with contextlib.ExitStack() as stack:
 
-        def make(name: str = "mnt", user: int | None = None, **options: Any) -> Any:
+        def make(name: str = "mnt", **options: Any) -> Any:
             place = tmp_path / name
-            return stack.enter_context(harness.mounted(command(place, **options), place, user=user))
+            return stack.enter_context(harness.mounted(command(place, **options), place))
 
         yield make
 

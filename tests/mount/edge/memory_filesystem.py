@@ -192,10 +192,7 @@ class MemoryFilesystem:
     def getattr(self, path: str) -> Attributes:
         self.counts["getattr"] += 1
         self.misbehave(path, "getattr")
-        attributes = self.attributes_of(self._node(path))
-        if path.rpartition("/")[2].startswith(".fuse_hidden"):
-            attributes.nlink = 0
-        return attributes
+        return self.attributes_of(self._node(path))
 
     def readlink(self, path: str) -> str:
         return self._node(path).target
@@ -236,6 +233,8 @@ class MemoryFilesystem:
                 self._drop(new)
             self._drop(old)
             self.nodes[new] = node
+            if "/.fuse_hidden" in new:
+                node.attributes.nlink = 0
             parent = self._node(parent_of(new))
             parent.names.add(new.rpartition("/")[2])
             parent.generation += 1

@@ -74,10 +74,11 @@ def answer_requests(controls: Controls) -> None:
         except Exception as error:
             reply = {"error": repr(error)}
         print(json.dumps(reply), flush=True)
+    controls.session.unmount(lazy=True)  # whoever ran the test is gone
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO)
+    logging.basicConfig(level=logging.DEBUG if "debug" in "".join(sys.argv) else logging.INFO)
     settings = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
     settings["extra"] = tuple(settings.get("extra", ()))
     filesystem = MemoryFilesystem()

@@ -22,7 +22,8 @@ def test_without_a_word_the_kernel_keeps_what_it_knew(mnt: MountProcess) -> None
     """The premise of the other tests: the caches do hold."""
     mnt.ask("set", keep_cache=True)
     mnt.ask("change", change="write", path="/f", content="old")
-    assert look(mnt, "f", "g") == [[3, "old"], errno.ENOENT]
+    for _ in range(2):  # a read makes the access time stale, so one more stat asks the core
+        assert look(mnt, "f", "g") == [[3, "old"], errno.ENOENT]
     mnt.ask("change", change="write", path="/f", content="newer")
     mnt.ask("change", change="write", path="/g", content="new")
     assert look(mnt, "f", "g") == [[3, "old"], errno.ENOENT]
@@ -88,9 +89,10 @@ def test_timeouts_change_while_mounted(mnt: MountProcess) -> None:
     mnt.ask("change", change="write", path="/f", content="newer")
     assert look(mnt, "f") == [[5, "newer"]]
     mnt.ask("timeouts", entry=3600, attribute=3600, negative=3600)
-    assert look(mnt, "f") == [[5, "newer"]]
+    exists = "answer = os.path.exists(args[0])"
+    assert python(exists, mnt.mountpoint / "f") is True
     mnt.ask("change", change="remove", path="/f")
-    assert python("answer = os.path.exists(args[0])", mnt.mountpoint / "f") is True
+    assert python(exists, mnt.mountpoint / "f") is True
 
 
 def test_paths_the_kernel_never_saw_are_no_trouble(mnt: MountProcess) -> None:

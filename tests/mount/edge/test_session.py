@@ -3,13 +3,14 @@
 import json
 import os
 import pwd
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.mount.edge.conftest import Mount, command
+from tests.mount.edge.conftest import Mount
 from tests.mount.harness import MountProcess, is_mounted, python, run
 
 MOUNT = """
@@ -120,8 +121,6 @@ def test_unmount_from_inside(mnt: MountProcess) -> None:
 def test_unmount_of_a_busy_mount_is_refused(mnt: MountProcess) -> None:
     code = "print('here', flush=True); sys.stdin.readline(); answer = os.listdir('.')"
     words = [sys.executable, "-c", f"import os, sys; {code}"]
-    import subprocess
-
     user = subprocess.Popen(
         ["sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", str(mnt.mountpoint), *words],
         stdin=subprocess.PIPE,
@@ -194,32 +193,40 @@ for n in range(5):
     assert python(program, str(tmp_path), env=environment) == 5
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
 def test_an_ordinary_user_mounts(tmp_path: Path) -> None:
-    """Through fusermount3, for himself only."""
+    """Through fusermount3, and for himself only.
+
+    In a mount namespace of its own, where everybody may open /dev/fuse (as on most systems).
+    """
     nobody = pwd.getpwnam("nobody").pw_uid
-    import tempfile
-
-    from tests.mount.harness import MountProcess as Child
-
-    with tempfile.TemporaryDirectory(prefix="yas3fs-user-") as folder:
-        os.chmod(folder, 0o755)
-        place = Path(folder, "mnt")
-        place.mkdir()
-        os.chown(place, nobody, nobody)
-        child = Child(command(place), place, user=nobody)
-        try:
-            child.wait_ready()
-            own = run(
-                ["sh", "-c", f"echo hi > {place}/f && cat {place}/f"], user=nobody, group=nobody
-            )
-            assert own.stdout == "hi\n"
-            assert "Permission denied" in run(["ls", place]).stderr
-            child.ask("unmount")
-            assert child.wait_exit() == 0
-            assert not is_mounted(place)
-        finally:
-            child.close()
+    program = f"""{MOUNT}
+import subprocess, tempfile
+from yas3fs.fuse import binding
+binding.load()
+folder = tempfile.mkdtemp(prefix="yas3fs-user-")
+os.chmod(folder, 0o755)
+place = folder + "/mnt"
+os.mkdir(place); os.chown(place, args[0], args[0])
+os.mknod(folder + "/fuse", 0o20666, os.stat("/dev/fuse").st_rdev); os.chmod(folder + "/fuse", 0o666)
+subprocess.run(["mount", "--bind", folder + "/fuse", "/dev/fuse"], check=True)
+root = subprocess.Popen(["sh", "-c", "read go; ls " + place], text=True,
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+os.setgroups([]); os.setgid(args[0]); os.setuid(args[0])
+session = Session(MemoryFilesystem(), place, SessionOptions())
+session.mount()
+threading.Thread(target=session.serve, daemon=True).start()
+visible = session.wait_visible()
+shell = ["sh", "-c", f"echo hi > {{place}}/f && cat {{place}}/f"]
+own = subprocess.run(shell, capture_output=True, text=True, timeout=10).stdout
+others = root.communicate("go\\n", timeout=10)[1]
+session.unmount()
+answer = [visible, own, "Permission denied" in others, session.wait_ended(10),
+          mounts.is_mounted(place)]
+"""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    prefix = ["unshare", "--mount"]
+    answer = python(program, nobody, env=environment, prefix=prefix)
+    assert answer == [True, "hi\n", True, True, False]
 
 
 def test_the_table_shows_what_it_is(mount: Mount) -> None:
