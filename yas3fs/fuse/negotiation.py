@@ -25,12 +25,7 @@ PARALLEL_DIROPS = 1 << 18
 EXPLICIT_INVAL_DATA = 1 << 25
 
 WANTED = (
-    ASYNC_READ
-    | ATOMIC_O_TRUNC
-    | READDIRPLUS
-    | ASYNC_DIO
-    | PARALLEL_DIROPS
-    | EXPLICIT_INVAL_DATA
+    ASYNC_READ | ATOMIC_O_TRUNC | READDIRPLUS | ASYNC_DIO | PARALLEL_DIROPS | EXPLICIT_INVAL_DATA
 )
 """EXPLICIT_INVAL_DATA: the pages of a file are dropped when we say so. Its opposite drops them
 whenever the modification time moves, which every write of our own makes it do."""

@@ -5,8 +5,8 @@ import sys
 from dataclasses import dataclass
 
 MAX_REQUEST = 1 << 20
-"""Largest read or write request, the most that Linux allows without raising fs.fuse.max_pages_limit;
-128 KiB requests moved a third less."""
+"""Largest read or write request, the most that Linux grants unless fs.fuse.max_pages_limit is
+raised; 128 KiB requests moved a third less."""
 
 FUSE_CONF = "/etc/fuse.conf"
 

@@ -18,6 +18,7 @@ class Controls:
 
     def __init__(self, filesystem: MemoryFilesystem, session: Session) -> None:
         self.filesystem, self.session = filesystem, session
+        self.answering = threading.Lock()
 
     def set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -69,11 +70,12 @@ class Controls:
 def answer_requests(controls: Controls) -> None:
     for line in sys.stdin:
         request = json.loads(line)
-        try:
-            reply = {"result": getattr(controls, request.pop("do"))(**request)}
-        except Exception as error:
-            reply = {"error": repr(error)}
-        print(json.dumps(reply), flush=True)
+        with controls.answering:
+            try:
+                reply = {"result": getattr(controls, request.pop("do"))(**request)}
+            except Exception as error:
+                reply = {"error": repr(error)}
+            print(json.dumps(reply), flush=True)
     controls.session.unmount(lazy=True)  # whoever ran the test is gone
 
 
@@ -84,16 +86,16 @@ def main() -> int:
     filesystem = MemoryFilesystem()
     session = Session(filesystem, sys.argv[1], SessionOptions(**settings))
     session.mount()
-    threading.Thread(
-        target=answer_requests, args=[Controls(filesystem, session)], daemon=True
-    ).start()
+    controls = Controls(filesystem, session)
+    threading.Thread(target=answer_requests, args=[controls], daemon=True).start()
 
     def announce() -> None:
         print("ready" if session.wait_visible() else "invisible", flush=True)
 
     threading.Thread(target=announce, daemon=True).start()
     session.serve()
-    return 0
+    with controls.answering:  # the request that ended the session gets its answer
+        return 0
 
 
 if __name__ == "__main__":
