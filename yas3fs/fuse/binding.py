@@ -15,6 +15,7 @@ import importlib
 import logging
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -225,6 +226,30 @@ def captured_log() -> Iterator[list[str]]:
         yield lines
     finally:
         _capture.lines = None
+
+
+@contextmanager
+def captured_stderr() -> Iterator[list[str]]:
+    """Collect what fusermount3, which libfuse starts for ordinary users, writes to descriptor 2.
+
+    Others may write there at the same time; nothing is lost, it is all passed on afterwards.
+    """
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        before = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            file.seek(0)
+            said = file.read()
+            own = [line for line in said.splitlines(True) if line.startswith(b"fusermount")]
+            lines.extend(line.decode("utf-8", "replace").strip() for line in own)
+            rest = b"".join(line for line in said.splitlines(True) if line not in own)
+            if rest:
+                os.write(2, rest)
 
 
 @functools.cache

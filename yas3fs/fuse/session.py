@@ -91,10 +91,10 @@ class Session:
         return int(fuse)
 
     def _attach(self, fuse: int) -> None:
-        with libfuse.captured_log() as said:
+        with libfuse.captured_log() as said, libfuse.captured_stderr() as complaints:
             failed = self._binding.mount(fuse, os.fsencode(self.mountpoint))
         if failed:
-            reason = "; ".join(said) or "the mount was refused (see the messages above)"
+            reason = "; ".join(said + complaints) or "the mount was refused without a reason"
             raise MountError(f"{self.mountpoint}: {reason}")
         mount = mounts.mount_at(self.mountpoint)
         self.device = "" if mount is None else mount.device

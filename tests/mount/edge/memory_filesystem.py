@@ -2,7 +2,7 @@
 
 It counts its calls, and has names that misbehave: ``/raise-NAME`` raises that member of
 :mod:`yas3fs.errors` (or a stray exception) when looked at, ``/block-VERB`` waits, interruptibly,
-until it is let go.
+until it is let go, ``/forget`` invalidates itself whenever it is touched.
 """
 
 import builtins
@@ -11,7 +11,7 @@ import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -125,6 +125,7 @@ class MemoryFilesystem:
         self.counts: Counter[str] = Counter()
         self.keep_cache = False
         self.endless = False
+        self.invalidate: Callable[[str], None] | None = None
         self.listed: dict[str, int] = {}
         self.waiting = threading.Condition()
         self.let_go = False
@@ -171,6 +172,9 @@ class MemoryFilesystem:
 
     def misbehave(self, path: str, verb: str) -> None:
         name = path.rpartition("/")[2]
+        if name.startswith("forget") and self.invalidate is not None:
+            self.invalidate(path)
+            self.invalidate(parent_of(path))
         if verb == "getattr" and name.startswith("raise-"):
             kind = name.removeprefix("raise-")
             raise (getattr(errors, kind, None) or getattr(builtins, kind))("as told")

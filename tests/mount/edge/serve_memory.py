@@ -86,6 +86,7 @@ def main() -> int:
     filesystem = MemoryFilesystem()
     session = Session(filesystem, sys.argv[1], SessionOptions(**settings))
     session.mount()
+    filesystem.invalidate = session.invalidate
     controls = Controls(filesystem, session)
     threading.Thread(target=answer_requests, args=[controls], daemon=True).start()
 

@@ -98,3 +98,23 @@ def test_timeouts_change_while_mounted(mnt: MountProcess) -> None:
 def test_paths_the_kernel_never_saw_are_no_trouble(mnt: MountProcess) -> None:
     assert mnt.ask("invalidate", paths=["/never", "/never/seen", "/"])
     assert "did not forget" not in mnt.log.read_text()
+
+
+def test_invalidating_from_within_a_callback_blocks_nobody(mnt: MountProcess) -> None:
+    """Each read and write drops the very pages and names that it is about."""
+    program = """
+import threading
+path = args[0] + "/forget"
+body = b"x" * (1 << 20)
+def work(n):
+    for _ in range(20):
+        with open(path + str(n % 2), "wb", buffering=0) as file: file.write(body)
+        with open(path + str(n % 2), "rb", buffering=0) as file: file.read()
+        os.listdir(args[0])
+threads = [threading.Thread(target=work, args=[n]) for n in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+answer = os.stat(path + "0").st_size
+"""
+    assert python(program, mnt.mountpoint, timeout=60) == 1 << 20
+    assert mnt.ask("invalidate", paths=["/"])

@@ -5,6 +5,7 @@ import os
 import pwd
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from yas3fs.fuse import Session, SessionOptions, mounts
 """
 
 
-def attempt(mountpoint: Path, code: str = "", **options: Any) -> str:
+def attempt(mountpoint: Path, code: str = "", prefix: Sequence[str] = (), **options: Any) -> str:
     """What mounting at ``mountpoint`` says: the MountError's message, or "mounted"."""
     program = f"""{MOUNT}
 {code}
@@ -35,7 +36,8 @@ except MountError as error:
     answer = str(error)
 """
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    return str(python(program, str(mountpoint), options, env=environment))
+    answer = python(program, str(mountpoint), options, env=environment, prefix=prefix)
+    return str(answer)
 
 
 def test_missing(tmp_path: Path) -> None:
@@ -82,6 +84,14 @@ ctypes.util.find_library = lambda name: None
 def test_no_device(tmp_path: Path) -> None:
     code = "import yas3fs.fuse.mountpoint as place; place.DEVICE = '/dev/no-such-device'"
     assert "/dev/no-such-device is missing" in attempt(tmp_path, code)
+
+
+def test_no_permission(tmp_path: Path) -> None:
+    """As in a container without CAP_SYS_ADMIN."""
+    prefix = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+    message = attempt(tmp_path, prefix=prefix)
+    assert "Operation not permitted" in message
+    assert "\n" not in message
 
 
 def test_mounted_already(mount: Mount) -> None:
