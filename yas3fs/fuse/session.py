@@ -16,7 +16,7 @@ from ctypes import c_char_p
 from yas3fs.errors import MountError
 from yas3fs.fuse import binding as libfuse
 from yas3fs.fuse import mountpoint as place
-from yas3fs.fuse import mounts
+from yas3fs.fuse import mounts, portable
 from yas3fs.fuse.callbacks import Callbacks
 from yas3fs.fuse.invalidation import Invalidator
 from yas3fs.fuse.negotiation import Negotiated, negotiate
@@ -27,6 +27,9 @@ from yas3fs.runtime import interrupts
 log = logging.getLogger(__name__)
 
 READ_AHEAD_KIB = 4096
+"""Four requests: a reader then never waits for the round trip of one; more brought nothing."""
+
+POLL_SECONDS = 0.05
 
 
 class Session:
@@ -56,7 +59,13 @@ class Session:
     # -- making it ---------------------------------------------------------------------------
 
     def mount(self) -> None:
-        """Mount and agree with the kernel; raises MountError, with nothing left mounted."""
+        """Mount and agree with the kernel; raises MountError, with nothing left mounted.
+
+        Where libfuse 3 does not exist (macOS) this only looks, and :meth:`serve` mounts.
+        """
+        if not mounts.LINUX:
+            self.mountpoint = place.prepare(self.mountpoint, nonempty=self.options.nonempty)
+            return
         self._binding = libfuse.load()
         self.mountpoint = place.prepare(self.mountpoint, nonempty=self.options.nonempty)
         self._callbacks = Callbacks(self._binding, self._filesystem, self._initialise)
@@ -70,8 +79,7 @@ class Session:
             raise
         self._fuse = fuse
         self._invalidator = Invalidator(self._binding, fuse, self.mountpoint, self.device)
-        if mounts.LINUX:
-            mounts.set_read_ahead(self.device, READ_AHEAD_KIB)
+        mounts.set_read_ahead(self.device, READ_AHEAD_KIB)
 
     def _new(self) -> int:
         words = [b"yas3fs", b"-o", os.fsencode(mount_options(self.options))]
@@ -127,6 +135,12 @@ class Session:
 
     def serve(self) -> None:
         """Answer requests until the file system is unmounted, then free everything."""
+        if not mounts.LINUX:
+            try:
+                portable.serve(self._filesystem, self.mountpoint, self.options)
+            finally:
+                self._ended.set()
+            return
         fuse = self._fuse
         if fuse is None:
             raise MountError(f"{self.mountpoint} is not mounted")
@@ -151,20 +165,27 @@ class Session:
     def wait_visible(self, timeout: float = 10.0) -> bool:
         """Whether the mount answers through the kernel within ``timeout``; needs ``serve``."""
         answered = threading.Event()
+        deadline = time.monotonic() + timeout
 
         def ask() -> None:
-            try:
-                os.statvfs(self.mountpoint)
-            except OSError:
-                return
-            answered.set()
+            while time.monotonic() < deadline and not answered.is_set():
+                if self._is_visible():
+                    answered.set()
+                elif self._ended.wait(POLL_SECONDS):
+                    return
 
-        deadline = time.monotonic() + timeout
         threading.Thread(target=ask, name="mount-visible", daemon=True).start()
-        if not answered.wait(max(0.0, deadline - time.monotonic())):
+        return answered.wait(timeout)
+
+    def _is_visible(self) -> bool:
+        try:
+            os.statvfs(self.mountpoint)
+            if not mounts.LINUX:
+                return os.path.ismount(self.mountpoint)
+        except OSError:
             return False
         mount = mounts.mount_at(self.mountpoint)
-        return not mounts.LINUX or (mount is not None and mount.device == self.device)
+        return mount is not None and mount.device == self.device
 
     def wait_ended(self, timeout: float | None = None) -> bool:
         """Whether ``serve`` has freed everything within ``timeout``."""
@@ -195,10 +216,10 @@ class Session:
 
         ``lazy`` takes it out of sight at once, and ``serve`` returns with the last user.
         """
-        if self._fuse is None:
-            return
-        mount = mounts.mount_at(self.mountpoint)
         if mounts.LINUX:
+            if self._fuse is None:
+                return
+            mount = mounts.mount_at(self.mountpoint)
             if mount is None:
                 return
             if mount.device != self.device:

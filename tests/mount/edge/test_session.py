@@ -1,5 +1,6 @@
 """Making and ending mounts: what goes wrong is said in one line, and nothing stays behind."""
 
+import ctypes.util
 import json
 import os
 import pwd
@@ -248,3 +249,26 @@ def test_the_table_shows_what_it_is(mount: Mount) -> None:
     assert {"default_permissions", "allow_other", "max_read=1048576"} <= set(
         line["options"].split(",")
     )
+
+
+@pytest.mark.skipif(ctypes.util.find_library("fuse") is None, reason="no libfuse 2 here")
+def test_the_way_of_macos(tmp_path: Path) -> None:
+    """Through mfusepy's own dispatch and libfuse 2, as with macFUSE."""
+    program = f"""{MOUNT}
+import os, subprocess
+os.environ["FUSE_LIBRARY_PATH"] = args[1]
+mounts.LINUX = False
+session = Session(MemoryFilesystem(), args[0], SessionOptions())
+session.mount()
+threading.Thread(target=session.serve, daemon=True).start()
+visible = session.wait_visible()
+script = "cd $0; mkdir d; echo hi > d/f; mv d/f d/g; ln -s g d/l; cat d/l; ls d; rm d/l; rmdir d"
+done = subprocess.run(["sh", "-c", script, args[0]], capture_output=True, text=True, timeout=10)
+mounts.LINUX = True
+mounts.unmount(args[0])
+answer = [visible, done.stdout, done.stderr.rpartition(":")[2], session.wait_ended(10)]
+"""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    library = ctypes.util.find_library("fuse")
+    answer = python(program, str(tmp_path), library, env=environment)
+    assert answer == [True, "hi\ng\nl\n", " Directory not empty\n", True]
