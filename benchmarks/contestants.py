@@ -1,0 +1,166 @@
+"""The mounts that are compared, and the server they share."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KEY_ID, SECRET = "benchmark", "benchmarksecret"
+BUCKET = "benchmark"
+
+
+def run_environment() -> dict[str, str]:
+    """The environment of everything that is started here."""
+    return {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def server() -> Iterator[str]:
+    """versitygw on memory, with an empty bucket; yields its URL."""
+    binary = shutil.which("versitygw") or str(Path.home() / "go/bin/versitygw")
+    folder = tempfile.mkdtemp(prefix="benchmark-", dir="/dev/shm")
+    os.mkdir(f"{folder}/{BUCKET}")
+    port = free_port()
+    process = subprocess.Popen(
+        [binary, "--port", f"127.0.0.1:{port}", "--keep-alive", "-q", "posix", folder],
+        env={**os.environ, "ROOT_ACCESS_KEY": KEY_ID, "ROOT_SECRET_KEY": SECRET},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: _listens(port), "the S3 server")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(condition: "object", what: str, seconds: float = 30.0) -> None:
+    """Poll ``condition()``; raises RuntimeError when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what} did not come up")
+        time.sleep(0.01)
+
+
+@dataclass
+class Contestant:
+    """One kind of mount: ``command`` has ``{url}``, ``{folder}`` and ``{mnt}`` in it."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def mounted(self, url: str) -> Iterator["Mounted"]:
+        """A fresh mount with empty caches."""
+        folder = tempfile.mkdtemp(prefix=f"{self.name}-")
+        point = f"{folder}/mnt"
+        os.mkdir(point)
+        passwd = Path(folder, "passwd")
+        passwd.write_text(f"{KEY_ID}:{SECRET}")
+        passwd.chmod(0o600)
+        words = [word.format(url=url, folder=folder, mnt=point) for word in self.command]
+        process = subprocess.Popen(
+            words,
+            env={**run_environment(), **self.environment, "AWS_ENDPOINT": url},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            wait_until(lambda: os.path.ismount(point), self.name)
+            yield Mounted(point, process)
+        finally:
+            subprocess.run(["umount", point], check=False, timeout=60)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                subprocess.run(["umount", "-l", point], check=False)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Mounted:
+    """A mount that is up: where, and whose memory and CPU it takes."""
+
+    path: str
+    process: "subprocess.Popen[bytes]"
+
+    def cpu(self) -> float:
+        """Seconds of user and system time so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self, which: str = "VmHWM") -> float:
+        """MiB resident: the peak (VmHWM) or now (VmRSS)."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(which):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+
+def contestants() -> list[Contestant]:
+    """Those that are installed."""
+    found = [
+        Contestant(
+            "yas3fs",
+            [sys.executable, "-m", "yas3fs", "-f", f"s3://{BUCKET}", "{mnt}",
+             "--s3-endpoint", "{url}", "--cache-path", "{folder}/cache",
+             "--state-path", "{folder}/state"],
+        ),
+    ]  # fmt: skip
+    if shutil.which("s3fs"):
+        found.append(
+            Contestant(
+                "s3fs",
+                ["s3fs", "-f", BUCKET, "{mnt}", "-o", "url={url}", "-o", "use_path_request_style",
+                 "-o", "passwd_file={folder}/passwd"],
+            )
+        )  # fmt: skip
+    rclone = shutil.which("rclone") or shutil.which("rclone", path=str(Path(sys.executable).parent))
+    if rclone:
+        environment = {
+            "RCLONE_CONFIG_R_TYPE": "s3",
+            "RCLONE_CONFIG_R_PROVIDER": "Other",
+            "RCLONE_CONFIG_R_ENV_AUTH": "true",
+        }
+        for mode in ("off", "full"):
+            found.append(
+                Contestant(
+                    f"rclone-{mode}",
+                    [rclone, "mount", f"r:{BUCKET}", "{mnt}", "--s3-endpoint", "{url}",
+                     "--vfs-cache-mode", mode, "--vfs-write-back", "0", "--cache-dir",
+                     "{folder}/cache"],
+                    environment,
+                )
+            )  # fmt: skip
+    return found
