@@ -89,8 +89,10 @@ class _Ending:
         """Block until there is a reason, and return it."""
 
         def watch() -> None:
-            mount.wait()
-            self._reasons.put("unmounted")
+            try:
+                mount.wait()
+            finally:
+                self._reasons.put("unmounted")
 
         threading.Thread(target=watch, name="mount watch", daemon=True).start()
         return self._reasons.get()
@@ -142,6 +144,7 @@ def _give_up(
     if isinstance(failure, Yas3fsError):
         message = " ".join(str(failure).split())
         log.log(logging.DEBUG if quiet else logging.ERROR, "%s", message)
+        log.debug("where that was found", exc_info=failure)
     elif isinstance(failure, _Stopped | KeyboardInterrupt):
         message = f"stopped before the mount was ready ({failure or 'SIGINT'})"
     else:

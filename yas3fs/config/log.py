@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Sequence
 
 from yas3fs.config.mount_config import ProcessConfig
 from yas3fs.errors import ConfigError
@@ -48,7 +49,12 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
         super().doRollover()
 
 
-def start_log(mountpoint: str, process: ProcessConfig, fallback_folder: str) -> str:
+def start_log(
+    mountpoint: str,
+    process: ProcessConfig,
+    fallback_folder: str,
+    sockets: Sequence[str] = SYSLOG_SOCKETS,
+) -> str:
     """Begin to log; returns a remark for the administrator, or nothing.
 
     A detached process without ``--log`` writes to the syslog. Where there is none, as in most
@@ -56,12 +62,19 @@ def start_log(mountpoint: str, process: ProcessConfig, fallback_folder: str) -> 
     """
     remark = ""
     path = process.log
-    if not path and not process.foreground and _syslog_socket() is None:
+    syslog = "" if path or process.foreground else _syslog(sockets)
+    if not path and not process.foreground and not syslog:
         path = os.path.join(fallback_folder, "yas3fs.log")
         remark = f"there is no syslog here, the log is {path}"
-    handler = _file(path, process) if path else _stream(process)
-    is_syslog = isinstance(handler, logging.handlers.SysLogHandler)
-    handler.setFormatter(MountFormatter(mountpoint, dated=not is_syslog))
+    handler: logging.Handler
+    if path:
+        handler = _file(path, process)
+    elif syslog:
+        daemons = logging.handlers.SysLogHandler.LOG_DAEMON
+        handler = logging.handlers.SysLogHandler(syslog, facility=daemons)
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(MountFormatter(mountpoint, dated=not syslog))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if process.debug else logging.INFO)
@@ -84,17 +97,8 @@ def _file(path: str, process: ProcessConfig) -> logging.Handler:
         raise ConfigError(f"cannot write the log file {path}: {error.strerror}") from None
 
 
-def _stream(process: ProcessConfig) -> logging.Handler:
-    socket = _syslog_socket()
-    if process.foreground or socket is None:
-        return logging.StreamHandler(sys.stderr)
-    return logging.handlers.SysLogHandler(
-        socket, facility=logging.handlers.SysLogHandler.LOG_DAEMON
-    )
-
-
-def _syslog_socket() -> str | None:
-    return next((path for path in SYSLOG_SOCKETS if os.path.exists(path)), None)
+def _syslog(sockets: Sequence[str]) -> str:
+    return next((path for path in sockets if os.path.exists(path)), "")
 
 
 def _compress(source: str, target: str) -> None:

@@ -2,13 +2,15 @@
 
 import gzip
 import logging
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from yas3fs.config.log import SYSLOG_SOCKETS, MountFormatter, RotatingLog, start_log
+from yas3fs.config.log import MountFormatter, RotatingLog, start_log
 from yas3fs.config.mount_config import ProcessConfig
 from yas3fs.errors import ConfigError
 
@@ -110,9 +112,20 @@ def test_in_the_foreground_to_stderr(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err.endswith("/mnt: WARNING yas3fs.x: said\n")
 
 
-@pytest.mark.skipif(any(Path(path).exists() for path in SYSLOG_SOCKETS), reason="has a syslog")
+def test_detached_to_the_syslog(tmp_path: Path) -> None:
+    path = str(tmp_path / "syslog")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(path)
+        syslog.settimeout(60)
+        assert start_log("/mnt", process(), "", sockets=[path]) == ""
+        logging.getLogger("yas3fs.x").warning("said")
+        line = syslog.recv(1024).rstrip(b"\0").decode()
+    daemon_warning = 3 * 8 + 4
+    assert line == f"<{daemon_warning}>yas3fs[{os.getpid()}] /mnt: WARNING yas3fs.x: said"
+
+
 def test_without_a_syslog_to_a_file_and_says_so(tmp_path: Path) -> None:
-    remark = start_log("/mnt", process(), str(tmp_path))
+    remark = start_log("/mnt", process(), str(tmp_path), sockets=[])
     assert remark == f"there is no syslog here, the log is {tmp_path}/yas3fs.log"
     logging.getLogger("yas3fs.x").warning("said")
     assert "said" in (tmp_path / "yas3fs.log").read_text()
