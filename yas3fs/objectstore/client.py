@@ -302,12 +302,16 @@ def read_refusal(body: bytes) -> tuple[str, str, str]:
     try:
         root = documents.parse(body)
     except ServerFailed:
+        root = None
+    told: dict[str, str] = {}
+    if root is not None:
+        told = documents.values(root)
+        if "Code" not in told and len(root) and documents.name_of(root[0]) == "Error":
+            told = documents.values(root[0])
+    if not told.get("Code"):  # the page of a proxy, most likely
         text = body[:2000].decode("utf-8", "replace")
-        return "", re.sub(r"<[^>]*>", " ", text), ""  # a proxy's page, most likely
-    told = documents.values(root)
-    if "Code" not in told and len(root) and documents.name_of(root[0]) == "Error":
-        told = documents.values(root[0])
-    return told.get("Code", ""), told.get("Message", ""), told.get("Region", "")
+        return "", re.sub(r"<[^>]*>", " ", text), ""
+    return told["Code"], told.get("Message", ""), told.get("Region", "")
 
 
 def _send(connection: Connection, request: Request, head: bytes) -> Response:
