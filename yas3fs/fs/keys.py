@@ -4,11 +4,12 @@ File or symlink ``/a/b`` is the key ``PREFIX/a/b``, a directory ``PREFIX/a/b/``,
 ``PREFIX/`` (with an empty prefix its attributes live in the key ``.``).
 
 A file name is any bytes but ``/`` and NUL, a key is UTF-8. Bytes of a name that are not UTF-8 are
-kept in the key as the private-use characters U+F700 + byte; a key of another tool that has these
-very characters shows the bytes they stand for, and both lead to the same key.
+kept in the key as the private-use characters U+F700 + byte. A name that has these very characters
+gets each byte of them kept in that way, so that every name has one key and every key at most one
+name: a key that its name would not lead back to is not shown.
 
-Keys with an empty, ``.`` or ``..`` component, with a component of more than 255 bytes or with a
-NUL cannot be file names: they are not shown, and logged once for each directory.
+Nor are keys with an empty, ``.`` or ``..`` component, with a component of more than 255 bytes or
+with a NUL, which cannot be file names. They are logged once for each directory.
 """
 
 from yas3fs.errors import NameTooLong
@@ -16,7 +17,11 @@ from yas3fs.objectstore.protocol import MAX_KEY_BYTES
 
 MAX_NAME_BYTES = 255
 _ESCAPE = 0xF700
-_TO_KEY = {0xDC00 + byte: _ESCAPE + byte for byte in range(0x80, 0x100)}
+_TO_KEY: dict[int, int | str] = {0xDC00 + byte: _ESCAPE + byte for byte in range(0x80, 0x100)}
+_TO_KEY.update(
+    (_ESCAPE + low, "".join(chr(_ESCAPE + byte) for byte in chr(_ESCAPE + low).encode()))
+    for low in range(0x80, 0x100)
+)
 _FROM_KEY = {_ESCAPE + byte: 0xDC00 + byte for byte in range(0x80, 0x100)}
 _HIDDEN_PREFIX = ".fuse_hidden"
 
@@ -35,19 +40,13 @@ def key_to_name(component: str) -> str | None:
     if component.isascii():
         return component if len(component) <= MAX_NAME_BYTES else None
     try:
-        name = component.translate(_FROM_KEY)
-        size = len(name.encode("utf-8", "surrogateescape"))
+        raw = component.translate(_FROM_KEY).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return None
-    if size > MAX_NAME_BYTES:
+    if len(raw) > MAX_NAME_BYTES:
         return None
-    # Escapes that together are valid UTF-8 would come back as another name: not ours, not shown.
-    if (
-        name is not component
-        and name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape") != name
-    ):
-        return None
-    return name
+    name = raw.decode("utf-8", "surrogateescape")
+    return name if name_to_key(name) == component else None
 
 
 def is_hidden_name(name: str) -> bool:
