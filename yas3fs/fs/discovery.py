@@ -87,10 +87,10 @@ class Discovery:
         if path == "/":
             self._ask_root()
             return self._names.root
-        parent = self.directory(parent_of(path))
         name = name_of(path)
         asked_at = self._now()
         for _ in range(8):
+            parent = self.directory(parent_of(path))
             entry = parent.children.get(name)
             if entry is not None and self.believed(entry, asked_at):
                 return entry
@@ -128,12 +128,13 @@ class Discovery:
                 entry = parent.children.get(name)
                 if entry is None or self.believed(entry, asked_at):
                     return True
+            self._names.used(parent_of(path), parent)
             self._start_batch(path, parent)
             touched = self._names.asking(parent)
             try:
                 self._ask_now(path, parent, name, entry, touched)
             finally:
-                self._names.answered(parent)
+                self._names.answered(parent, touched)
             return True
         finally:
             self._settle(path, mine)
@@ -169,7 +170,7 @@ class Discovery:
         asked_at = self._now()
         info = self._head(self._keys.file(path))
         with self._names.lock:
-            if name in touched:
+            if self._overtaken(path, parent, name, touched):
                 return True
             if info is None:
                 self._drop(path, parent, name)
@@ -184,16 +185,20 @@ class Discovery:
         known = parent.children.get(name)
         settled = isinstance(known, Directory) and known.marker is False
         marker = None if settled else self._pool.submit(self._head, marker_key)
-        page = self._store.list_page(self._keys.children(path), limit=2)
+        page = self._store.list_page(self._keys.children(path), limit=2 + len(self.dying))
         below = [listed for listed in page.objects if listed.key not in self.dying]
         info = interrupts.result(marker) if marker is not None else None
         with self._names.lock:
-            if name in touched:
+            if self._overtaken(path, parent, name, touched):
                 return
             if info is None and not below and not self._has_local_children(known):
                 self._drop(path, parent, name)
                 return
             self._take_directory(path, parent, name, info, asked_at)
+
+    def _overtaken(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
+        """Whether this node changed the name, or moved its directory, since it asked."""
+        return name in touched or self._names.known(parent_of(path)) is not parent
 
     @staticmethod
     def _has_local_children(entry: Entry | None) -> bool:
@@ -212,17 +217,18 @@ class Discovery:
                 found = parent.children.get(name)
                 if isinstance(found, Directory):
                     self._ask_directory(path, parent, name, touched)
-                elif found is not None and info is not None and name not in touched:
+                elif found is not None and info is not None:
                     with self._names.lock:
-                        self._take_file(path, parent, name, info, asked_at)
+                        if not self._overtaken(path, parent, name, touched):
+                            self._take_file(path, parent, name, info, asked_at)
                 return
         info = interrupts.result(head)
-        page = self._store.list_page(self._keys.children(path), limit=2)
+        page = self._store.list_page(self._keys.children(path), limit=2 + len(self.dying))
         if any(listed.key not in self.dying for listed in page.objects):
             self._ask_directory(path, parent, name, touched)
         elif info is not None:
             with self._names.lock:
-                if name not in touched:
+                if not self._overtaken(path, parent, name, touched):
                     self._take_file(path, parent, name, info, asked_at)
 
     def _ask_root(self) -> None:
@@ -349,14 +355,14 @@ class Discovery:
         except Exception as error:  # noqa: BLE001 - asked on suspicion: nobody waits for the error
             _log.debug("attributes of %r not fetched ahead: %s", path, error)
         finally:
-            self._names.answered(parent)
+            self._names.answered(parent, touched)
             self._settle(path, mine)
 
     def list_directory(self, path: str) -> list[str]:
         """The names in the directory, asking the store when what is known is not fresh."""
-        directory = self.directory(path)
         asked_at = self._now()
         for _ in range(4):
+            directory = self.directory(path)
             if self._fresh(directory.complete_at, asked_at):
                 with self._names.lock:
                     self._names.used(path, directory)
@@ -403,7 +409,7 @@ class Discovery:
             self._report_skipped(path, skipped)
             return self._take_listing(path, directory, files, folders, marker, touched, asked_at)
         finally:
-            self._names.answered(directory)
+            self._names.answered(directory, touched)
 
     def _sort_in(
         self,
@@ -443,11 +449,12 @@ class Discovery:
         asked_at: int,
     ) -> list[str] | None:
         with self._names.lock:
+            if self._names.known(path) is not directory:
+                return None  # moved or deleted meanwhile
             if path != "/":
                 empty = not files and not folders and marker is None
-                if empty and not self._has_local_children(directory) and (
-                    self._names.find(path) is directory
-                ) and directory.marker is not True and not touched:  # fmt: skip
+                local = self._has_local_children(directory)
+                if empty and not local and directory.marker is not True and not touched:
                     # Deleted by somebody else meanwhile.
                     directory.checked = NEVER
                     parent = self._names.directory(parent_of(path))
@@ -463,13 +470,13 @@ class Discovery:
             self._names.used(path, directory)
             names = {name for name, _ in files}
             names.update(folders)
-            local = [n for n in directory.children if n not in names]
+            here = [n for n in directory.children if n not in names]
             dropped = {n for n in touched if n not in directory.children}
         for name, entry in changed:
             self._changed(join(path, name), entry)
         ordered = dict.fromkeys(folders)
         ordered.update(dict.fromkeys(name for name, _ in files))
-        ordered.update(dict.fromkeys(local))
+        ordered.update(dict.fromkeys(here))
         return [name for name in ordered if name not in dropped]
 
     def _all_dying(self, path: str, name: str) -> bool:

@@ -131,27 +131,38 @@ class Directory(Entry):
 
     ``complete_at`` is the millisecond at which a whole listing was read (NEVER: children are what
     happened to be looked up); ``large`` means that one page did not hold it; ``marker`` whether
-    its own object exists (None: not known). While requests about its names are under way
-    (``asking``), names changed here are noted in ``touched`` and their answers not believed.
+    its own object exists (None: not known). ``asking`` has, for each request about its names that
+    is under way, the names changed here since it began: its answer is not believed for them.
     """
 
-    __slots__ = ("asking", "children", "complete_at", "large", "marker", "misses", "scan",
-                 "touched")  # fmt: skip
+    __slots__ = (
+        "asking",
+        "children",
+        "complete_at",
+        "folders",
+        "large",
+        "marker",
+        "misses",
+        "scan",
+    )
 
     def __init__(self, mode: int = stat.S_IFDIR) -> None:
         super().__init__(mode)
         self.children: dict[str, Entry] = {}
+        self.folders = 0
+        """How many of the children are directories."""
         self.complete_at = NEVER
         self.large = False
         self.marker: bool | None = None
-        self.asking = 0
-        self.touched: set[str] | None = None
+        self.asking: tuple[set[str], ...] = ()
         self.misses = 0
         self.scan: Scan | None = None
 
     def attributes(self) -> Attributes:
         found = super().attributes()
         found.size = 0
+        # "." and the name in the parent, and each child's ".."; 1 says that nobody counted.
+        found.nlink = 1 if self.complete_at == NEVER else 2 + self.folders
         return found
 
 

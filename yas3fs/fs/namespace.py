@@ -49,6 +49,13 @@ class Namespace:
                 node = child
         return node
 
+    def known(self, path: str) -> Entry | None:
+        """As :meth:`find`; None as well when a parent is no directory."""
+        try:
+            return self.find(path)
+        except NotADirectory:
+            return None
+
     def directory(self, path: str) -> Directory | None:
         """As :meth:`find`, for a directory."""
         node = self.find(path)
@@ -65,56 +72,80 @@ class Namespace:
     def put(self, directory: Directory, name: str, entry: Entry, *, touch: bool = True) -> None:
         """Make ``entry`` the one that is known under ``name``."""
         with self.lock:
-            if name not in directory.children:
+            known = directory.children.get(name)
+            if known is not entry:
+                if known is not None:
+                    self._left(directory, known)
                 self._count += 1
-            directory.children[name] = entry
-            if touch and directory.touched is not None:
-                directory.touched.add(name)
+                directory.folders += isinstance(entry, Directory)
+                directory.children[name] = entry
+            if touch:
+                self._touch(directory, name)
 
     def remove(self, directory: Directory, name: str, *, touch: bool = True) -> Entry | None:
         """Forget ``name`` (and what is below it); returns what was known."""
         with self.lock:
-            if touch and directory.touched is not None:
-                directory.touched.add(name)
+            if touch:
+                self._touch(directory, name)
             entry = directory.children.pop(name, None)
             if entry is not None:
-                self._count -= 1 + self._weight(entry)
-                if isinstance(entry, Directory):
-                    self._recent.pop(id(entry), None)
+                self._left(directory, entry)
             return entry
 
-    def move(self, old: str, new: str) -> None:
-        """The entry at ``old`` is at ``new`` from now on, replacing what is known there."""
+    def move(self, old: str, new: str, entry: Entry) -> None:
+        """``entry``, known at ``old``, is at ``new`` from now on, replacing what is known there.
+
+        A listing may have found ``old`` gone a moment before; that changes nothing.
+        """
         with self.lock:
             source, target = self.directory(parent_of(old)), self.directory(parent_of(new))
-            if source is None:
+            if source is not None:
+                found = self.remove(source, name_of(old))
+                entry = found if isinstance(found, Directory) else entry
+            if target is None:
                 return
-            entry = self.remove(source, name_of(old))
-            if target is None or entry is None:
-                return
-            self.remove(target, name_of(new))
             self.put(target, name_of(new), entry)
-            self._count += self._weight(entry)
+            for path, below in walk_paths(new, entry):
+                if isinstance(below, Directory):
+                    self._count += len(below.children)
+                    if below.children:
+                        self.used(path, below)
 
-    def _weight(self, entry: Entry) -> int:
-        if not isinstance(entry, Directory):
-            return 0
-        return len(entry.children) + sum(self._weight(c) for c in entry.children.values())
+    def noted(self, path: str) -> None:
+        """This node changed the object at ``path``: answers asked for before are out of date."""
+        with self.lock:
+            directory = self.known(parent_of(path))
+            if isinstance(directory, Directory):
+                self._touch(directory, name_of(path))
+
+    @staticmethod
+    def _touch(directory: Directory, name: str) -> None:
+        for touched in directory.asking:
+            touched.add(name)
+
+    def _left(self, directory: Directory, entry: Entry) -> None:
+        """``entry`` is no part of the tree any more, nor is what is below it."""
+        self._count -= 1
+        for below in walk(entry):
+            if isinstance(below, Directory):
+                self._count -= len(below.children)
+                self._recent.pop(id(below), None)
+        directory.folders -= isinstance(entry, Directory)
 
     def asking(self, directory: Directory) -> set[str]:
-        """A request about names of ``directory`` begins; see :meth:`answered`."""
-        with self.lock:
-            directory.asking += 1
-            if directory.touched is None:
-                directory.touched = set()
-            return directory.touched
+        """A request about names of ``directory`` begins; see :meth:`answered`.
 
-    def answered(self, directory: Directory) -> None:
+        Returns the set of names that are changed here from now on.
+        """
+        touched: set[str] = set()
+        with self.lock:
+            directory.asking = (*directory.asking, touched)
+        return touched
+
+    def answered(self, directory: Directory, touched: set[str]) -> None:
         """The request is over; its answer has been put in."""
         with self.lock:
-            directory.asking -= 1
-            if directory.asking == 0:
-                directory.touched = None
+            directory.asking = tuple(other for other in directory.asking if other is not touched)
 
     # -- listings --------------------------------------------------------------------------
 
@@ -190,6 +221,10 @@ class Namespace:
                 known.checked = asked_at
                 return
             changed.append((name, known))
+            if known.inode is not None and known.etag == listed.etag:
+                # The same bytes, perhaps other attributes: whoever has it open keeps it.
+                known.modified, known.known, known.checked = modified, False, asked_at
+                return
         entry = Entry(type_from_listing(listed.size), listed.size, listed.etag, modified)
         entry.checked = asked_at
         self.put(directory, name, entry, touch=False)
@@ -199,7 +234,7 @@ class Namespace:
     def forget_below(self, path: str) -> None:
         """Believe nothing about ``path`` and what is below it until the store is asked again."""
         with self.lock:
-            node = self.find(path)
+            node = self.known(path)
             if node is None:
                 return
             for entry in walk(node):
@@ -252,6 +287,7 @@ class Namespace:
                 self._count -= 1
                 self._recent.pop(id(entry), None)
         directory.children = kept
+        directory.folders = sum(isinstance(entry, Directory) for entry in kept.values())
         directory.complete_at = NEVER
         directory.scan = None
         if not kept:
