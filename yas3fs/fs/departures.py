@@ -27,7 +27,7 @@ _AGAIN = 5.0
 @dataclass(slots=True)
 class _Departure:
     key: str
-    inode: Inode
+    inode: Inode | None
     due: float
     busy: bool = False
 
@@ -54,10 +54,35 @@ class Departures:
         with self._changed:
             self._pending[key] = _Departure(key, inode, time.monotonic() + DELAY)
             self._dying.add(key)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="departures", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+            self._wake()
+
+    def vacate(self, key: str) -> None:
+        """Nobody is shown ``key`` any more; it stays until :meth:`finish`."""
+        with self._changed:
+            self._dying.add(key)
+
+    def finish(self, key: str) -> None:
+        """Delete a vacated key now, or soon if that fails; not if something was stored there."""
+        with self._changed:
+            if key not in self._dying or key in self._pending:
+                return
+            departure = self._pending[key] = _Departure(key, None, 0.0, busy=True)
+        self._delete(departure)
+        with self._changed:
+            if self._pending.get(key) is departure:
+                self._wake()
+
+    def keep(self, key: str) -> None:
+        """A vacated key stays after all."""
+        with self._changed:
+            if key not in self._pending:
+                self._dying.discard(key)
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="departures", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
 
     def cancel(self, key: str) -> None:
         """Something is about to be stored under ``key``: bring its readers' bytes here, stay."""
@@ -66,10 +91,12 @@ class Departures:
         with self._changed:
             departure = self._pending.get(key)
             if departure is None:
+                self._dying.discard(key)  # vacated: what comes now must not go with it
                 return
             while departure.busy:
                 self._changed.wait()
             if self._pending.get(key) is not departure:
+                self._dying.discard(key)
                 return
             departure.busy = True
         try:
@@ -93,7 +120,7 @@ class Departures:
     def _detach(departure: _Departure) -> None:
         inode = departure.inode
         try:
-            if inode.opens:
+            if inode is not None and inode.opens:
                 inode.detach()
         except (Yas3fsError, OSError) as error:
             _log.warning(
@@ -144,4 +171,5 @@ class Departures:
             self._pending.pop(departure.key, None)
             self._dying.discard(departure.key)
             self._changed.notify_all()
-        self._deleted(departure.inode)
+        if departure.inode is not None:
+            self._deleted(departure.inode)

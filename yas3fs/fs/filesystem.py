@@ -23,6 +23,7 @@ from yas3fs.errors import (
     NotFound,
     NotPermitted,
     PreconditionFailed,
+    StoreError,
     TooManyLinks,
 )
 from yas3fs.fs.attributes import Defaults, compose_headers
@@ -139,7 +140,7 @@ class Filesystem:
             attributes.nlink = 0
         return attributes
 
-    def readlink(self, path: str) -> str:
+    def readlink(self, path: str, *, again: bool = False) -> str:
         """As readlink(2)."""
         entry = self.lookup(path)
         if not stat.S_ISLNK(entry.mode):
@@ -148,8 +149,10 @@ class Filesystem:
         try:
             self.parts.reader.read_into(self.version_of(path, entry), target, 0)
         except (NotFound, PreconditionFailed):
-            self.forget(path)
-            raise
+            self.forget(path)  # replaced elsewhere
+            if again:
+                raise
+            return self.readlink(path, again=True)
         return os.fsdecode(bytes(target))
 
     def opendir(self, path: str) -> DirectoryHandle:
@@ -188,8 +191,9 @@ class Filesystem:
                 raise IsADirectory(path)
             if stat.S_ISLNK(entry.mode):
                 raise TooManyLinks(path)
-            with self.names.lock:
-                if path not in self.hidden and self.names.find(path) is not entry:
+            # The claim waits for whoever is moving or removing the file.
+            with self.claims.claim(path), self.names.lock:
+                if path not in self.hidden and self.names.known(path) is not entry:
                     continue
                 inode = entry.inode
                 if inode is None:
@@ -312,6 +316,9 @@ class Filesystem:
             except PreconditionFailed as error:
                 self.forget(path)
                 raise Exists(path) from error
+            except StoreError:
+                self.forget(path)  # it may be there: only the answer is known to be lost
+                raise
             entry.etag, entry.modified = written.etag, 0
             self.names.put(parent, name_of(path), entry)
             if body:
@@ -329,7 +336,11 @@ class Filesystem:
             entry = self._new_entry(stat.S_IFDIR | stat.S_IMODE(mode), caller, parent)
             assert isinstance(entry, Directory)
             self.before_write_to(key)
-            self.store.put(key, b"", self.headers_of(key, entry))
+            try:
+                self.store.put(key, b"", self.headers_of(key, entry))
+            except StoreError:
+                self.forget(path)
+                raise
             entry.marker = True
             entry.complete_at = self._now_ms()
             self.names.put(parent, name_of(path), entry)
@@ -351,26 +362,38 @@ class Filesystem:
             parent = self.directory_of(path)
             inode = entry.inode
             self.keep_parent(path, parent)
-            keys = [self.keys.file(path)]
-            if inode is not None:
-                keys = ([] if inode.version is None else keys) + inode.vacated
-                self.unlink_open(inode)
-            for key in keys:
-                self.store.delete(key)
-                self.discovery.dying.discard(key)
+            key = self.keys.file(path)
+            if inode is None:
+                self._delete(path, key)
+            else:
+                with inode.lock:  # nothing is uploaded between the deletion and the name's end
+                    if inode.opens:
+                        inode.bring_here()
+                    if inode.is_stored:
+                        self._delete(path, key)
+                    self.lost_name(inode)
             self.names.remove(parent, name_of(path))
             self.parts.cache.forget(self.version_of(path, entry))
             self.touch(parent)
 
-    @staticmethod
-    def unlink_open(inode: Inode) -> None:
-        """Somebody has the file open: the bytes stay with this node."""
-        with inode.lock:
-            if inode.opens:
-                inode.detach()
-            inode.unlinked = True
-            inode.drop_stream()
-            inode.entry.ctime_ns = inode.entry.mtime_ns
+    def _delete(self, path: str, key: str) -> None:
+        try:
+            self.store.delete(key)
+        except StoreError:
+            self.forget(path)
+            raise
+        self.departures.keep(key)
+
+    def lost_name(self, inode: Inode) -> None:
+        """The inode's name is gone or another file's: its bytes stay with who has it open."""
+        inode.lose_name()
+        self._finish_vacated(inode)
+        inode.entry.ctime_ns = self.now_ns()
+
+    def _finish_vacated(self, inode: Inode) -> None:
+        vacated, inode.vacated = inode.vacated, []
+        for key in vacated:
+            self.departures.finish(key)
 
     def rmdir(self, path: str) -> None:
         """As rmdir(2)."""
@@ -383,13 +406,13 @@ class Filesystem:
             self.check_empty(path, directory)
             parent = self.directory_of(path)
             self.keep_parent(path, parent)
-            self.store.delete(self.keys.marker(path))
+            self._delete(path, self.keys.marker(path))
             self.names.remove(parent, name_of(path))
             self.touch(parent)
 
     def check_empty(self, path: str, directory: Directory) -> None:
         """NotEmpty when the directory holds anything, here or in the store."""
-        if any(has_local_content(child) for child in directory.children.values()):
+        if any(has_local_content(child) for child in list(directory.children.values())):
             raise NotEmpty(path)
         marker = self.keys.marker(path)
         token = ""
@@ -405,8 +428,6 @@ class Filesystem:
     def keep_parent(self, path: str, parent: Directory) -> None:
         """A directory that exists only because of what is in it would vanish with its last name."""
         if parent.marker or parent is self.names.root:
-            return
-        if len(parent.children) > 1 and parent.marker is False:
             return
         folder = parent_of(path)
         key = self.keys.marker(folder)
@@ -459,14 +480,18 @@ class Filesystem:
     def _change_attributes(
         self, path: str, handle: FileHandle | None, change: Callable[[Attributes], None]
     ) -> None:
-        if handle is not None:
-            path = handle.inode.path
-        with self.claims.claim(path):
-            entry = handle.inode.entry if handle is not None else self.lookup(path)
-            attributes = entry.attributes()
-            change(attributes)
-            attributes.ctime_ns = self.now_ns()
-            self.store_attributes(path, entry, attributes, entry.xattrs)
+        while True:
+            if handle is not None:
+                path = handle.inode.path
+            with self.claims.claim(path):
+                if handle is not None and handle.inode.path != path:
+                    continue  # renamed meanwhile
+                entry = handle.inode.entry if handle is not None else self.lookup(path)
+                attributes = entry.attributes()
+                change(attributes)
+                attributes.ctime_ns = self.now_ns()
+                self.store_attributes(path, entry, attributes, entry.xattrs)
+                return
 
     def store_attributes(
         self, path: str, entry: Entry, attributes: Attributes, xattrs: dict[str, bytes]
@@ -499,12 +524,19 @@ class Filesystem:
             if isinstance(entry, Directory):
                 key = self.keys.marker(path)
                 headers = compose_headers(key, attributes, xattrs, entry.headers, metadata=True)
-                self.store.put(key, b"", headers)
+                self.names.noted(path)
+                self.before_write_to(key)
+                try:
+                    self.store.put(key, b"", headers)
+                except StoreError:
+                    self.forget(path)
+                    raise
                 entry.marker = True
             else:
                 self._rewrite(path, entry, attributes, xattrs)
         entry.learn(attributes, xattrs, entry.headers)
         entry.checked = self._now_ms()
+        self.names.noted(path)
 
     def _rewrite(
         self, path: str, entry: Entry, attributes: Attributes, xattrs: dict[str, bytes]
@@ -514,12 +546,13 @@ class Filesystem:
         headers = compose_headers(key, attributes, xattrs, entry.headers, metadata=True)
         old = self.version_of(path, entry)
         self.before_write_to(key)
+        self.names.noted(path)
         try:
             written = copy_object(
                 self.store, self.parts.metadata_pool, key, key, entry.size,
                 headers=headers, source_etag=entry.etag,
             )  # fmt: skip
-        except (PreconditionFailed, NotFound) as error:
+        except StoreError as error:
             self.forget(path)
             raise NoEntry(path) if isinstance(error, NotFound) else error from error
         self.new_version(path, entry, old, written)
@@ -591,16 +624,16 @@ class Filesystem:
         return self.keys.file(path)
 
     def uploaded(self, inode: Inode, written: Written) -> None:
-        """The inode's content is an object now: its earlier names can go."""
+        """The inode's content is an object now."""
         entry = inode.entry
         entry.etag, entry.modified = written.etag, 0
         entry.kept = written.etag
         entry.checked = self._now_ms()
-        vacated, inode.vacated = inode.vacated, []
-        for key in vacated:
-            if key in self.discovery.dying:
-                self.store.delete(key)
-                self.discovery.dying.discard(key)
+        self.names.noted(inode.path)
+
+    def stored(self, inode: Inode) -> None:
+        """The inode's content is safe under its name: its earlier ones can go."""
+        self._finish_vacated(inode)
 
     def rewrite_headers(self, inode: Inode) -> None:
         """Write the attributes of a file whose upload took earlier ones."""
@@ -614,9 +647,18 @@ class Filesystem:
             self.parts.rescue.save(
                 self.settings.bucket, self.keys.file(inode.path), inode.staging, reason
             )
-        parent = self.names.directory(parent_of(inode.path))
+        for key in inode.vacated:
+            self.departures.keep(key)
+            earlier = self.keys.path(key)
+            if earlier is not None:
+                self.forget(earlier)
+        inode.vacated = []
+        parent = self.names.known(parent_of(inode.path))
         with self.names.lock:
-            if parent is not None and parent.children.get(name_of(inode.path)) is inode.entry:
+            if (
+                isinstance(parent, Directory)
+                and parent.children.get(name_of(inode.path)) is inode.entry
+            ):
                 self.names.remove(parent, name_of(inode.path))
                 parent.complete_at = NEVER
         self._invalidate(inode.path)
@@ -659,20 +701,20 @@ class Filesystem:
         for known, _ in self.known_below(path):
             self._invalidate(known)
         self.names.forget_below(path)
-        parent = self.names.directory(parent_of(path))
-        if parent is not None:
+        parent = self.names.known(parent_of(path))
+        if isinstance(parent, Directory):
             parent.complete_at = NEVER
         self._invalidate(path)
 
     def known_below(self, path: str) -> list[tuple[str, Entry]]:
         with self.names.lock:
-            node = self.names.find(path)
+            node = self.names.known(path)
             return list(walk_paths(path, node)) if node is not None else []
 
     def _changed_elsewhere(self, path: str, before: Entry) -> None:
         """Discovery found another version (or nothing) where ``before`` was known."""
         inode = before.inode
-        if inode is not None and not inode.has_unsaved and self.names.find(path) is not before:
+        if inode is not None and not inode.has_unsaved and self.names.known(path) is not before:
             inode.superseded = True
         self._invalidate(path)
 

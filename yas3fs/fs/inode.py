@@ -12,7 +12,6 @@ and is held while an upload runs, so that what is sent is one moment's content.
 
 import logging
 import threading
-from collections.abc import Callable
 from typing import Protocol
 
 from yas3fs.cache.memory import MemoryCache, Version
@@ -23,13 +22,13 @@ from yas3fs.errors import (
     NotFound,
     PreconditionFailed,
     StaleHandle,
-    StoreError,
     Yas3fsError,
 )
 from yas3fs.fs.entries import Entry
 from yas3fs.objectstore.protocol import MAX_OBJECT_SIZE, Headers, Written
 from yas3fs.prefetch.readahead import ReadAhead
 from yas3fs.prefetch.reader import Reader
+from yas3fs.runtime import interrupts
 from yas3fs.writeback.staging import Staging
 from yas3fs.writeback.upload import Stream, Uploader
 
@@ -46,6 +45,7 @@ class Owner(Protocol):
     def before_write_to(self, key: str) -> None: ...
     def key_of(self, path: str) -> str: ...
     def uploaded(self, inode: "Inode", written: Written) -> None: ...
+    def stored(self, inode: "Inode") -> None: ...
     def rewrite_headers(self, inode: "Inode") -> None: ...
     def lost(self, inode: "Inode", reason: str) -> None: ...
     def now_ns(self) -> int: ...
@@ -77,6 +77,8 @@ class Inode:
         self.version = version
         self.staging: Staging | None = None
         self.stream: Stream | None = None
+        self._no_stream = False
+        """An upload alongside the writing could not be begun: the next one is whole."""
         self.dirty = False
         self.restamp = False
         """The attributes were changed after the upload had taken them: written when it is done."""
@@ -95,6 +97,11 @@ class Inode:
         """Whether the inode holds more than the store does."""
         return (self.dirty or self.restamp) and not self.unlinked
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether there may be an object: an upload that failed may have taken effect."""
+        return self.version is not None or self.failure is not None
+
     # -- reading ---------------------------------------------------------------------------
 
     def read_into(self, target: memoryview, offset: int, ahead: ReadAhead | None) -> int:
@@ -108,9 +115,11 @@ class Inode:
         try:
             return self._reader.read_into(version, target, offset, ahead)
         except (NotFound, PreconditionFailed):
-            # Moved or rewritten by ourselves meanwhile: the same bytes under another name.
-            if self.staging is None and self.version == version:
-                raise
+            # Moved or rewritten by ourselves meanwhile: the same bytes under another name, which
+            # is known once whoever does it lets go of the lock.
+            with self.lock:
+                if self.staging is None and self.version == version:
+                    raise
         return self.read_into(target, offset, ahead)
 
     def is_cached(self) -> bool:
@@ -125,17 +134,21 @@ class Inode:
         if self.staging is None:
             version = None if empty else self.version
             self.staging = Staging(
-                self._folder, version.size if version is not None else 0, self._base_read(version)
+                self._folder, version.size if version is not None else 0, self._read_base
             )
         return self.staging
 
-    def _base_read(self, version: Version | None) -> Callable[[memoryview, int], int]:
-        def read(target: memoryview, offset: int) -> int:
+    def _read_base(self, target: memoryview, offset: int) -> int:
+        """Read what is below the staging file: the same bytes, under whatever key and ETag."""
+        while True:
+            version = self.version
             if version is None:
                 return 0
-            return self._reader.read_into(version, target, offset)
-
-        return read
+            try:
+                return self._reader.read_into(version, target, offset)
+            except (NotFound, PreconditionFailed):
+                if self.version == version:
+                    raise
 
     def begin_empty(self) -> None:
         """The file is new, or was cut to nothing when it was opened."""
@@ -162,7 +175,7 @@ class Inode:
     def _stream_on(self, staging: Staging, start: int, end: int) -> None:
         stream = self.stream
         if stream is None:
-            fresh = staging.base_limit == 0 and not self.unlinked and self.failure is None
+            fresh = staging.base_limit == 0 and not self.unlinked and not self._no_stream
             sequential = end == staging.size and staging.present.covers(0, end)
             if not (fresh and sequential and end >= self._uploader.settings.threshold):
                 return
@@ -175,10 +188,10 @@ class Inode:
                     self._owner.headers_for(self),
                     self.entry.mtime_ns,
                 )
-            except StoreError as error:
+            except (Yas3fsError, OSError) as error:
                 # Nothing is lost: close() sends the file as a whole, and reports.
                 _log.info("not uploading %r while it is written: %s", self.path, error)
-                self.failure = error
+                self._no_stream = True
                 return
         stream.written(start, end)
 
@@ -212,12 +225,24 @@ class Inode:
                 self.restamp = True
             return self.dirty
 
-    def detach(self) -> None:
-        """Bring everything here: the object is about to go. Raises StoreError, OSError."""
+    def bring_here(self) -> None:
+        """Fetch everything: the object may be about to go. Raises StoreError, OSError."""
         with self.lock:
             if self.version is not None and not (self.staging and self.staging.is_whole()):
                 self._stage().fetch_all()
+
+    def detach(self) -> None:
+        """Bring everything here, and let go of the object. Raises StoreError, OSError."""
+        with self.lock:
+            self.bring_here()
             self.version = None
+
+    def lose_name(self) -> None:
+        """The file has no name any more: what is open stays readable here and is not stored."""
+        with self.lock:
+            self.unlinked = True
+            self.version = None if self.opens else self.version
+            self.drop_stream()
 
     def prepare_move(self) -> bool:
         """The file gets another path; whether its content can follow without a copy."""
@@ -256,13 +281,19 @@ class Inode:
                 self.failure = error
                 raise
             self.failure = None
+            self._no_stream = False
 
     def _upload(self) -> None:
         key = self._owner.key_of(self.path)
         staging = self._stage()
         self._owner.before_write_to(key)
         stream, self.stream = self.stream, None
-        if stream is not None and stream.key == key:
+        if stream is not None and (
+            stream.key != key or staging.size < self._uploader.settings.threshold
+        ):
+            stream.abort()
+            stream = None
+        if stream is not None:
             written = stream.finish(new=self.exclusive)
             self.entry.mtime_ns = _stored_mtime(self, stream)
         else:
@@ -270,9 +301,10 @@ class Inode:
             written = self._uploader.upload(key, staging, headers, self.version, new=self.exclusive)
             self.restamp = False
         self.version = Version(key, written.etag, staging.size)
+        self._owner.uploaded(self, written)
         self.dirty = self.exclusive = False
         self._keep(staging)
-        self._owner.uploaded(self, written)
+        self._owner.stored(self)
 
     def _keep(self, staging: Staging) -> None:
         """What was uploaded is the base of what comes next; small content is kept at hand."""
@@ -284,19 +316,21 @@ class Inode:
             self._cache.store(version, body)
             self.staging = None
         else:
-            staging.rebase(self._base_read(version))
+            staging.rebase()
             if not staging.is_whole():
                 self.staging = None
 
     def release(self) -> None:
         """The last handle is closed: upload what is left, or rescue it; never raises."""
-        with self.lock:
+        with self.lock, interrupts.serve(None):
             try:
                 if self.has_unsaved and self.failure is None:
                     self.flush()
                 if self.has_unsaved:
                     raise self.failure or InputOutput("not uploaded")
-            except (Yas3fsError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the content must not go
+                if not isinstance(error, Yas3fsError | OSError):
+                    _log.exception("%r could not be uploaded", self.path)
                 if self.dirty:
                     self._owner.lost(self, str(error))
                 else:

@@ -8,6 +8,7 @@ crash in the middle leaves every file in at least one place and the next mount f
 import logging
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from yas3fs.cache.memory import Version
@@ -15,6 +16,7 @@ from yas3fs.errors import (
     Exists,
     InvalidArgument,
     IsADirectory,
+    NameTooLong,
     NoEntry,
     NotADirectory,
     NotFound,
@@ -23,11 +25,12 @@ from yas3fs.errors import (
     Yas3fsError,
 )
 from yas3fs.fs.copies import copy_object
-from yas3fs.fs.entries import Directory, Entry
-from yas3fs.fs.keys import is_hidden_name, name_of, parent_of
+from yas3fs.fs.entries import NEVER, Directory, Entry
+from yas3fs.fs.inode import Inode
+from yas3fs.fs.keys import is_hidden_name, name_of
 from yas3fs.fs.namespace import walk_paths
 from yas3fs.fs.types import RENAME_NOREPLACE
-from yas3fs.objectstore.protocol import ListedObject, ObjectStore, Written
+from yas3fs.objectstore.protocol import MAX_KEY_BYTES, ListedObject, ObjectStore, Written
 from yas3fs.runtime import interrupts
 from yas3fs.runtime.pools import for_each
 
@@ -66,7 +69,7 @@ class Moves:
             source_parent = fs.directory_of(old)
             fs.keep_parent(old, source_parent)
             if isinstance(entry, Directory):
-                self._rename_directory(old, new, target)
+                self._rename_directory(old, new, entry, target)
             else:
                 self._rename_file(old, new, entry, target)
             fs.touch(source_parent)
@@ -102,7 +105,7 @@ class Moves:
             parent = fs.directory_of(old)
             fs.keep_parent(old, parent)
             with inode.lock:
-                stored = inode.version is not None
+                stored = inode.is_stored
                 inode.drop_stream()
                 inode.unlinked = True
                 vacated, inode.vacated = inode.vacated, []
@@ -114,8 +117,7 @@ class Moves:
             if stored:
                 fs.departures.schedule(key, inode)
             for earlier in vacated:
-                fs.store.delete(earlier)
-                fs.discovery.dying.discard(earlier)
+                fs.departures.finish(earlier)
             entry.ctime_ns = fs.now_ns()
             fs.touch(parent)
         return True
@@ -123,21 +125,23 @@ class Moves:
     # -- one file --------------------------------------------------------------------------
 
     def _rename_file(self, old: str, new: str, entry: Entry, target: Entry | None) -> None:
-        fs = self._fs
-        inode = entry.inode
-        if target is not None and target.inode is not None:
-            fs.unlink_open(target.inode)
-        if inode is None:
-            self._copy_and_delete(old, new, entry)
-            return
-        with inode.lock:
-            if inode.prepare_move():
-                self._move_unsaved(old, new, entry)
-                return
-            self._copy_and_delete(old, new, entry)
-            inode.path = new
+        inode, replaced = entry.inode, target.inode if target is not None else None
+        with ExitStack() as locks:
+            # Neither is uploaded, and so brought back, while its object is moved or replaced.
+            if replaced is not None:
+                locks.enter_context(replaced.lock)
+                if replaced.opens:
+                    replaced.bring_here()
+            if inode is not None:
+                locks.enter_context(inode.lock)
+                if inode.prepare_move():
+                    self._move_unsaved(old, new, entry, replaced)
+                    return
+            self._copy_and_delete(old, new, entry, replaced)
+            if inode is not None:
+                inode.path = new
 
-    def _move_unsaved(self, old: str, new: str, entry: Entry) -> None:
+    def _move_unsaved(self, old: str, new: str, entry: Entry, replaced: Inode | None) -> None:
         """The content is all here and not in the store yet: it will be stored under ``new``."""
         fs = self._fs
         inode = entry.inode
@@ -147,14 +151,16 @@ class Moves:
         if inode.version is not None:
             # What an earlier fsync() made durable stays until the new name is.
             inode.vacated.append(old_key)
-            fs.discovery.dying.add(old_key)
+            fs.departures.vacate(old_key)
             inode.version = None
+        if replaced is not None:
+            fs.lost_name(replaced)
         inode.exclusive = False
         inode.path = new
         entry.ctime_ns = fs.now_ns()
-        fs.names.move(old, new)
+        fs.names.move(old, new, entry)
 
-    def _copy_and_delete(self, old: str, new: str, entry: Entry) -> None:
+    def _copy_and_delete(self, old: str, new: str, entry: Entry, replaced: Inode | None) -> None:
         fs = self._fs
         before = fs.version_of(old, entry)
         new_key = fs.keys.file(new)
@@ -167,42 +173,84 @@ class Moves:
         except (NotFound, PreconditionFailed) as error:
             fs.forget(old)
             raise NoEntry(old) if isinstance(error, NotFound) else error from error
+        except StoreError:
+            fs.forget(new)  # it may have happened
+            raise
+        if replaced is not None:
+            fs.lost_name(replaced)
         try:
             fs.store.delete(before.key)
         except StoreError:
+            fs.forget(old)
             fs.forget(new)
             raise
-        fs.names.move(old, new)
+        fs.names.move(old, new, entry)
         fs.new_version(new, entry, before, written)
         entry.ctime_ns = fs.now_ns()
 
     # -- directories -----------------------------------------------------------------------
 
-    def _rename_directory(self, old: str, new: str, target: Entry | None) -> None:
+    def _rename_directory(
+        self, old: str, new: str, directory: Directory, target: Entry | None
+    ) -> None:
         fs = self._fs
-        self._settle_open_files(old)
-        source, destination = fs.keys.children(old), fs.keys.children(new)
-        record = fs.parts.journal.begin(
-            "rename", {"source": source, "target": destination, "begun": fs.parts.clock.time()},
-            durable=True,
-        )  # fmt: skip
-        objects = [o for o in list_all(fs.store, source) if o.key not in fs.discovery.dying]
-        copies = self._copy_tree(objects, source, destination, record)
-        if source not in copies:  # no marker of its own: the new name needs one, or would vanish
-            directory = fs.lookup(old)
-            marker = fs.keys.marker(new)
-            fs.store.put(marker, b"", fs.headers_of(marker, directory))
-        failed = fs.store.delete_many([listed.key for listed in objects])
-        fs.parts.journal.end(record)
-        if target is not None and isinstance(target, Directory):
-            fs.names.remove(fs.directory_of(new), name_of(new))
-        self._follow(old, new, copies, source, destination)
+        with ExitStack() as locks:
+            # Nothing below is uploaded under its old name once that has been copied.
+            for _, entry in fs.known_below(old):
+                if entry.inode is not None:
+                    locks.enter_context(entry.inode.lock)
+            self._settle_open_files(old)
+            source, destination = fs.keys.children(old), fs.keys.children(new)
+            objects = [o for o in list_all(fs.store, source) if o.key not in fs.discovery.dying]
+            _check_lengths(objects, source, destination)
+            record = fs.parts.journal.begin(
+                "rename",
+                {"source": source, "target": destination, "begun": fs.parts.clock.time()},
+                durable=True,
+            )
+            try:
+                copies = self._copy_tree(objects, source, destination)
+                if source not in copies:  # without a marker of its own it might vanish
+                    fs.before_write_to(destination)
+                    fs.store.put(destination, b"", fs.headers_of(destination, directory))
+            except BaseException:
+                self._take_back(objects, source, destination, target)
+                fs.forget(new)
+                fs.parts.journal.end(record)
+                raise
+            try:
+                failed = fs.store.delete_many([listed.key for listed in objects])
+            except StoreError as error:
+                failed = [(source, error)]
+            fs.parts.journal.end(record)
+            self._follow(old, new, directory, copies, source, destination)
         if failed:
             fs.forget(old)
-            fs.forget(parent_of(old))
-            key, error = failed[0]
-            _log.error("%d objects stayed below %r after a rename: %s", len(failed), old, error)
-            raise error if isinstance(error, Yas3fsError) else StoreError(f"{key!r}: {error}")
+            key, reason = failed[0]
+            _log.error("%d objects stayed below %r after a rename: %s", len(failed), old, reason)
+            raise reason if isinstance(reason, Yas3fsError) else StoreError(f"{key!r}: {reason}")
+
+    def _take_back(
+        self, objects: list[ListedObject], source: str, destination: str, target: Entry | None
+    ) -> None:
+        """Delete the copies of a rename that failed; an empty directory that was there stays."""
+        fs = self._fs
+        undone = [destination + listed.key[len(source) :] for listed in objects]
+        with interrupts.serve(None):
+            try:
+                if target is not None:
+                    fs.store.put(destination, b"", fs.headers_of(destination, target))
+                    undone = [key for key in undone if key != destination]
+                else:
+                    undone.append(destination)
+                failed = fs.store.delete_many(undone)
+            except StoreError as error:
+                failed = [(destination, error)]
+        if failed:
+            _log.error(
+                "a rename failed and %d copies stayed below %r, such as %r: %s",
+                len(failed), destination, *failed[0],
+            )  # fmt: skip
 
     def _settle_open_files(self, old: str) -> None:
         """Unsaved content either moves with its name or is stored first."""
@@ -214,57 +262,69 @@ class Moves:
                         entry.inode.prepare_move()
 
     def _copy_tree(
-        self, objects: list[ListedObject], source: str, destination: str, record: str
-    ) -> dict[str, Written]:
+        self, objects: list[ListedObject], source: str, destination: str
+    ) -> dict[str, tuple[str, Written]]:
+        """Returns the ETag that each source key had, and what its copy is."""
         fs = self._fs
-        copies: dict[str, Written] = {}
+        copies: dict[str, tuple[str, Written]] = {}
 
         def copy(listed: ListedObject) -> None:
             key = destination + listed.key[len(source) :]
             fs.before_write_to(key)
-            copies[listed.key] = copy_object(
+            written = copy_object(
                 fs.store, fs.parts.uploader.pool, listed.key, key, listed.size,
                 source_etag=listed.etag,
             )  # fmt: skip
+            copies[listed.key] = (listed.etag, written)
 
-        try:
-            for_each(fs.parts.metadata_pool, copy, objects)
-        except BaseException:
-            with interrupts.serve(None):
-                undone = [destination + key[len(source) :] for key in copies]
-                failed = fs.store.delete_many(undone)
-            if failed:
-                _log.error(
-                    "a rename failed and %d copies stayed below %r, such as %r",
-                    len(failed), destination, failed[0][0],
-                )  # fmt: skip
-            fs.parts.journal.end(record)
-            raise
+        for_each(fs.parts.metadata_pool, copy, objects)
         return copies
 
     def _follow(
-        self, old: str, new: str, copies: dict[str, Written], source: str, destination: str
+        self,
+        old: str,
+        new: str,
+        directory: Directory,
+        copies: dict[str, tuple[str, Written]],
+        source: str,
+        destination: str,
     ) -> None:
         """What is known of the tree is known under its new name."""
         fs = self._fs
         with fs.names.lock:
-            fs.names.move(old, new)
+            fs.names.move(old, new, directory)
             node = fs.names.find(new)
             known = list(walk_paths(new, node)) if node is not None else []
         if isinstance(node, Directory):
             node.marker = True
+            node.ctime_ns = fs.now_ns()
         for path, entry in known:
             key = fs.keys.marker(path) if isinstance(entry, Directory) else fs.keys.file(path)
             before = source + key[len(destination) :]
-            written = copies.get(before)
+            etag, written = copies.get(before, ("", None))
+            known_etag = entry.etag
             if written is not None and not isinstance(entry, Directory):
-                fs.new_version(path, entry, Version(before, entry.etag, entry.size), written)
+                if known_etag == etag:
+                    old_version = Version(before, known_etag, entry.size)
+                    fs.new_version(path, entry, old_version, written)
+                else:  # somebody else had stored another version: nothing is known of it
+                    entry.checked = NEVER
             inode = entry.inode
             if inode is not None:
                 with inode.lock:
                     inode.path = path
-                    if inode.dirty and inode.version is not None and written is not None:
-                        inode.version = Version(key, written.etag, inode.version.size)
+                    version = inode.version
+                    here = version is not None and (version.key, version.etag) == (before, etag)
+                    if written is not None and version is not None and here:
+                        inode.version = Version(key, written.etag, version.size)
+
+
+def _check_lengths(objects: list[ListedObject], source: str, destination: str) -> None:
+    """NameTooLong before anything is copied, when a key would become too long."""
+    for listed in objects:
+        key = destination + listed.key[len(source) :]
+        if len(key.encode()) > MAX_KEY_BYTES:
+            raise NameTooLong(f"the key {key!r} would have more than {MAX_KEY_BYTES} bytes")
 
 
 def list_all(store: ObjectStore, prefix: str) -> Iterator[ListedObject]:

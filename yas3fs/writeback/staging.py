@@ -59,8 +59,14 @@ class Staging:
         """Write all of ``data``; raises OSError (a full disk), then nothing counts as written."""
         end = offset + len(data)
         position = 0
-        while position < len(data):
-            position += os.pwrite(self._descriptor, data[position:], offset + position)
+        try:
+            while position < len(data):
+                position += os.pwrite(self._descriptor, data[position:], offset + position)
+        except OSError:
+            if end > self.size:  # behind the end there are only zeros
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, self.size)
+            raise
         if offset > self.size:
             self._mark(self.size, offset)  # the hole reads as zeros, and is so in the local file
         self._mark(offset, end)
@@ -139,9 +145,8 @@ class Staging:
         """Ranges whose bytes are the base's at the same offsets, ascending."""
         return self.changed.gaps(0, min(self.base_limit, self.size))
 
-    def rebase(self, read_base: BaseRead) -> None:
+    def rebase(self) -> None:
         """What the file holds now is the new base."""
-        self._read_base = read_base
         self.base_limit = self.size
         self.changed.clear()
 

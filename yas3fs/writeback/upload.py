@@ -91,9 +91,12 @@ class Uploader:
         except (PreconditionFailed, NotFound) as error:
             if new and isinstance(error, PreconditionFailed):
                 raise
-            if base is None or staging.is_whole():
+            if base is None:
                 raise
-            raise StaleHandle(f"{key!r} was replaced while parts of it were needed") from error
+            if not staging.is_whole():
+                raise StaleHandle(f"{key!r} was replaced while it was needed") from error
+            # Nothing of the base is needed: all of it is sent from here.
+            return self.upload(key, staging, headers, None, new=new)
 
     def _put(
         self, key: str, staging: Staging, size: int, headers: Headers, *, new: bool
@@ -143,7 +146,12 @@ class Uploader:
     def begin(self, key: str, headers: Headers) -> tuple[str, str]:
         """Begin a multipart upload: its id, and the journal's record of it."""
         upload_id = self.store.create_multipart(key, headers)
-        return upload_id, self.journal.begin("multipart", {"key": key, "upload_id": upload_id})
+        try:
+            record = self.journal.begin("multipart", {"key": key, "upload_id": upload_id})
+        except OSError:
+            self.abort(key, upload_id, [])
+            raise
+        return upload_id, record
 
     def send_part(
         self,
