@@ -26,9 +26,11 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._root = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._own = folder / uuid.uuid4().hex
-        self._own.mkdir(mode=0o700)
-        self._lock = _try_lock(self._own)
+        self._lock: int | None = None
+        while self._lock is None:  # a mount that starts now may take a new folder for a left one
+            self._own = folder / uuid.uuid4().hex
+            self._own.mkdir(mode=0o700)
+            self._lock = _try_lock(self._own)
         self._numbers = itertools.count()
 
     def begin(self, kind: str, details: Mapping[str, Any], *, durable: bool = False) -> str:
@@ -61,7 +63,8 @@ class Journal:
             if lock is None:
                 continue
             try:
-                for path in sorted(folder.glob("*.json"), key=lambda p: int(p.stem)):
+                records = [path for path in folder.glob("*.json") if path.stem.isdecimal()]
+                for path in sorted(records, key=lambda path: int(path.stem)):
                     try:
                         record = json.loads(path.read_text(encoding="utf-8"))
                     except (OSError, ValueError) as error:
@@ -84,10 +87,15 @@ class Journal:
 
 
 def _try_lock(folder: Path) -> int | None:
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Lock the folder's lock file; None when somebody else has it, or the folder is gone."""
+    path = folder / "lock"
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
         return None
-    return descriptor
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            return descriptor
+    os.close(descriptor)
+    return None
