@@ -182,7 +182,7 @@ class MemoryCache:
     # -- filling ---------------------------------------------------------------------------
 
     def reserve(self, version: Version, start: int, end: int, *, wait: bool) -> Extent | None:
-        """A new pinned extent for the gap at ``start``, at most up to ``end``.
+        """A new pinned extent for the gap at ``start``, at most up to ``end`` or what ever fits.
 
         None when the range is already there or on its way, or, without ``wait``, when there is no
         room that is not pinned. With ``wait`` it blocks for room; raises Interrupted.
@@ -194,6 +194,7 @@ class MemoryCache:
                     if content.at(start) is not None:
                         return None
                     end = min(end, content.gap_end(start, version.size))
+                end = min(end, start + max(1, self._capacity))
                 if self._make_room(end - start):
                     break
                 if not wait:

@@ -16,6 +16,8 @@ from yas3fs.runtime.memory import copy_bytes
 
 REQUEST_SIZE = 8 * MIB
 """Largest range of one GET: large enough to hide a round trip, small enough to run eight wide."""
+_SMALLEST_CACHE = 4096
+"""A page. Below it there is no cache: each read is a request of its own."""
 SMALL_OBJECT = 1 * MIB
 """Objects up to this size are fetched whole by the first read."""
 
@@ -49,7 +51,7 @@ class Reader:
 
     @property
     def _request_size(self) -> int:
-        return max(4096, min(REQUEST_SIZE, self._buffer_size, self._cache.capacity // 8))
+        return max(_SMALLEST_CACHE, min(REQUEST_SIZE, self._buffer_size, self._cache.capacity // 8))
 
     def new_read_ahead(self) -> ReadAhead:
         """The state for a new handle."""
@@ -66,6 +68,10 @@ class Reader:
         end = min(offset + len(target), version.size)
         if offset >= end:
             return 0
+        if self._cache.capacity < _SMALLEST_CACHE:
+            piece = target[: end - offset]
+            self._store.get(version.key, piece, offset=offset, etag=version.etag)
+            return end - offset
         if ahead is not None:
             ahead.observe(offset, end - offset)
         if self._whole:
@@ -100,7 +106,8 @@ class Reader:
 
     def prefetch(self, version: Version) -> None:
         """Begin to fetch the whole object as far as there is room, without waiting."""
-        self._schedule(version, 0, version.size, self._request_size)
+        if self._cache.capacity >= _SMALLEST_CACHE:
+            self._schedule(version, 0, version.size, self._request_size)
 
     # -- misses ----------------------------------------------------------------------------
 
