@@ -75,7 +75,7 @@ def _accusation(engine: S3Store, error: StoreError) -> str:
             return f"wrong region: {where} is not in {engine.region}{told}"
         case BadCredentials(code="SignatureDoesNotMatch"):
             return f"wrong secret: it does not belong to the key id {key_id}, says {engine.url}"
-        case BadCredentials(code="InvalidAccessKeyId"):
+        case BadCredentials(code="InvalidAccessKeyId" | "XAdminUserNotFound"):
             return f"wrong key id: {engine.url} does not know {key_id}"
         case BadCredentials(code="ExpiredToken" | "ExpiredTokenException"):
             return f"expired credentials: {engine.url} no longer accepts the key id {key_id}"

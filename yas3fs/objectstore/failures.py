@@ -41,7 +41,7 @@ _KINDS: dict[type[StoreError], str] = {
         "RequestTimeTooSkewed RequestExpired TokenRefreshRequired MissingSecurityHeader "
         "MissingAuthenticationToken TokenCodeInvalidError CredentialsNotSupported "
         "UnrecognizedClientException InvalidClientTokenId ExpiredTokenException "
-        "MissingSecurityElement AuthFailure"
+        "MissingSecurityElement AuthFailure XAdminUserNotFound"
     ),
     PreconditionFailed: "PreconditionFailed ConditionalRequestConflict NotModified",
     RangeNotSatisfiable: "InvalidRange InvalidPartNumber",
