@@ -187,7 +187,12 @@ class Binding:
             self._function("fuse_loop_cfg_destroy", None, c_void_p)(config)
 
     def _forward_log(self) -> None:
-        """Send libfuse's messages to the log instead of standard error (libfuse 3.7)."""
+        """Send libfuse's messages to the log instead of standard error (libfuse 3.7).
+
+        Its warnings only. The flood of a debugging session is written while libfuse holds its
+        own lock, which another thread may wait for with the interpreter lock in hand (the filler
+        of a directory): forwarding would be a deadlock. See :meth:`debug_to_stderr`.
+        """
         if not self._has("fuse_set_log_func"):
             return
         libc = ctypes.CDLL(None)
@@ -208,6 +213,11 @@ class Binding:
         self._function("fuse_set_log_func", None, c_void_p)(
             ctypes.cast(self._log_function, c_void_p)
         )
+
+    def debug_to_stderr(self) -> None:
+        """Let libfuse write by itself from now on; for the whole process."""
+        if self._has("fuse_set_log_func"):
+            self._function("fuse_set_log_func", None, c_void_p)(None)
 
 
 class _Capture(threading.local):

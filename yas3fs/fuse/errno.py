@@ -72,6 +72,9 @@ _LOCAL_DISK = (errno.ENOSPC, errno.EDQUOT)
 REPEAT_SECONDS = 60.0
 """A defect that is hit by every call would fill the log: one line a minute for each kind."""
 
+REPORT_SECONDS = 1.0
+"""The store's refusals are news each time, but not a thousand times a second."""
+
 
 class FailureLog:
     """Logs stray exceptions: with a traceback at first, then at most once per interval."""
@@ -82,15 +85,27 @@ class FailureLog:
         self._seen: dict[tuple[str, type], tuple[float, int]] = {}
 
     def record(self, verb: str, error: BaseException) -> None:
-        kind, now = (verb, type(error)), self._now()
-        with self._lock:
-            last, unsaid = self._seen.get(kind, (None, 0))
-            quiet = last is not None and now - last < REPEAT_SECONDS
-            self._seen[kind] = (last, unsaid + 1) if quiet and last is not None else (now, 0)
+        last, quiet, unsaid = self._count((verb, type(error)), REPEAT_SECONDS)
         if last is None:
             log.error("%s failed unexpectedly, answered EIO: %r", verb, error, exc_info=error)
         elif not quiet:
             log.error("%s failed unexpectedly, %d more times: %r", verb, unsaid + 1, error)
+
+    def _count(self, kind: tuple[str, type], interval: float) -> tuple[float | None, bool, int]:
+        """When this kind was logged last, whether to be quiet now, how many were not logged."""
+        now = self._now()
+        with self._lock:
+            last, unsaid = self._seen.get(kind, (None, 0))
+            quiet = last is not None and now - last < interval
+            self._seen[kind] = (last, unsaid + 1) if quiet and last is not None else (now, 0)
+        return last, quiet, unsaid
+
+    def report(self, verb: str, error: errors.StoreError) -> None:
+        """What the store answered, which an errno cannot say."""
+        _, quiet, unsaid = self._count((verb, type(error)), REPORT_SECONDS)
+        if not quiet:
+            more = f" ({unsaid} more like it)" if unsaid else ""
+            log.warning("%s failed: %s%s", verb, error, more)
 
 
 _failures = FailureLog()
@@ -100,6 +115,8 @@ def negative_errno(verb: str, error: BaseException) -> int:
     """What the callback ``verb`` returns to libfuse for ``error``."""
     known = ERRNO.get(type(error))
     if known is not None:
+        if isinstance(error, errors.StoreError):
+            _failures.report(verb, error)
         return -known
     if isinstance(error, OSError) and error.errno in _LOCAL_DISK:
         return -error.errno

@@ -78,6 +78,8 @@ class Session:
             self._binding.destroy(fuse)
             raise
         self._fuse = fuse
+        if self.options.debug:
+            self._binding.debug_to_stderr()
         self._invalidator = Invalidator(self._binding, fuse, self.mountpoint, self.device)
         mounts.set_read_ahead(self.device, READ_AHEAD_KIB)
 
