@@ -92,11 +92,14 @@ class Contestant:
             words,
             env={**run_environment(), **self.environment, "AWS_ENDPOINT": url},
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=Path(folder, "log").open("wb"),
             start_new_session=True,
         )
         try:
-            wait_until(lambda: os.path.ismount(point), self.name)
+            try:
+                wait_until(lambda: os.path.ismount(point), self.name)
+            except RuntimeError as error:
+                raise RuntimeError(f"{error}: {Path(folder, 'log').read_text()}") from error
             yield Mounted(point, process)
         finally:
             subprocess.run(["umount", point], check=False, timeout=60)
