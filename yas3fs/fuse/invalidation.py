@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 THREADS = 4
 """One slow read must not hold up the news about other files."""
 
+STOP_SECONDS = 5.0
+
 QUIET = (-errno.ENOENT, -errno.ENOTCONN, -errno.ENODEV, -errno.EBADF)
 """Nothing was kept, or the mount has just gone."""
 
@@ -61,13 +63,17 @@ class Invalidator:
             return self._changed.wait_for(lambda: not self._queue and not self._busy, timeout)
 
     def stop(self) -> None:
-        """Drop what is queued and wait for what is being said; libfuse may be freed afterwards."""
+        """Drop what is queued and wait for what is being said; libfuse may be freed afterwards.
+
+        A thread that still waits for a look into the mount (nobody serves any more) gets its
+        answer when the mount is taken away, and then says nothing.
+        """
         with self._changed:
             self._stopped = True
             self._queue.clear()
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(STOP_SECONDS)
 
     def _next(self) -> str | None:
         """A queued path that no other thread is at work on; None when it is time to end."""
@@ -99,7 +105,7 @@ class Invalidator:
             return
         parent, _, name = raw.rpartition(b"/")
         inode = cached_inode(os.fsencode(self._root) + parent, self._device)
-        if inode is not None:
+        if inode is not None and not self._stopped:
             say = self._binding.invalidate_entry
             self._say(path, say, self._session, inode, name, len(name))
 

@@ -27,7 +27,8 @@ from yas3fs.runtime import interrupts
 log = logging.getLogger(__name__)
 
 READ_AHEAD_KIB = 4096
-"""Four requests: a reader then never waits for the round trip of one; more brought nothing."""
+"""Four requests, so that the next ones are under way while one is read. From 1 to 16 MiB nothing
+was measurably better; the kernel's 128 KiB cost three times the CPU."""
 
 POLL_SECONDS = 0.05
 
