@@ -6,6 +6,7 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -204,18 +205,17 @@ for n in range(5):
     assert python(program, str(tmp_path), env=environment) == 5
 
 
-def test_an_ordinary_user_mounts(tmp_path: Path) -> None:
+def test_an_ordinary_user_mounts() -> None:
     """Through fusermount3, and for himself only.
 
     In a mount namespace of its own, where everybody may open /dev/fuse (as on most systems).
     """
     nobody = pwd.getpwnam("nobody").pw_uid
     program = f"""{MOUNT}
-import subprocess, tempfile
+import subprocess
 from yas3fs.fuse import binding
 binding.load()
-folder = tempfile.mkdtemp(prefix="yas3fs-user-")
-os.chmod(folder, 0o755)
+folder = args[1]
 place = folder + "/mnt"
 os.mkdir(place); os.chown(place, args[0], args[0])
 os.mknod(folder + "/fuse", 0o20666, os.stat("/dev/fuse").st_rdev); os.chmod(folder + "/fuse", 0o666)
@@ -236,7 +236,9 @@ answer = [visible, own, "Permission denied" in others, session.wait_ended(10),
 """
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     prefix = ["unshare", "--mount"]
-    answer = python(program, nobody, env=environment, prefix=prefix)
+    with tempfile.TemporaryDirectory(prefix="yas3fs-user-") as folder:
+        os.chmod(folder, 0o755)  # pytest's own folders are closed to others
+        answer = python(program, nobody, folder, env=environment, prefix=prefix)
     assert answer == [True, "hi\n", True, True, False]
 
 
