@@ -22,7 +22,7 @@ class _Rule:
     operation: str
     first: int
     times: int
-    hook: Callable[[], None]
+    hook: Callable[[], object]
     when: str
     cut: int = -1
 
@@ -59,7 +59,7 @@ class FaultyStore(StoreWrapper):
     def hook(
         self,
         operation: str,
-        hook: Callable[[], None],
+        hook: Callable[[], object],
         *,
         nth: int = 1,
         times: int = 1,

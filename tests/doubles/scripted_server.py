@@ -60,7 +60,7 @@ def refuse(status: int, code: str, message: str = "scripted", **headers: str) ->
         f"<{name}>{headers.pop(name)}</{name}>" for name in ("Region",) if name in headers
     )
     text = f"<Error><Code>{code}</Code><Message>{message}</Message>{inside}</Error>"
-    return reply(status, text.encode(), **headers)
+    return reply(status, text.encode(), close=False, **headers)
 
 
 def raw(data: bytes, *, close: bool = True) -> Step:

@@ -28,7 +28,12 @@ class Server:
     port: int
     pid: int
     folder: Path | None = None
-    scheme: str = "http"
+    certificate: Path | None = None
+    """What to trust when it speaks https."""
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.certificate else "http"
 
     @property
     def endpoint(self) -> str:
@@ -74,8 +79,7 @@ def versitygw(
             command += ["--cert", str(certificate), "--key", str(key)]
         command += ["posix", root]
         with _running(command, port, None) as pid:
-            scheme = "https" if certificate else "http"
-            yield Server("versitygw", "127.0.0.1", port, pid, Path(root), scheme)
+            yield Server("versitygw", "127.0.0.1", port, pid, Path(root), certificate)
 
 
 @contextmanager
@@ -133,7 +137,7 @@ def create_bucket(server: Server, name: str) -> None:
         aws_access_key_id=KEY_ID,
         aws_secret_access_key=SECRET,
         config=Config(s3={"addressing_style": "path"}),
-        verify=False if server.scheme == "https" else None,
+        verify=str(server.certificate) if server.certificate else None,
     )
     client.create_bucket(Bucket=name)
     client.close()

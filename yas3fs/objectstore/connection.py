@@ -6,17 +6,13 @@ straight into the caller's memory, and waits in slices between which it looks wh
 program was interrupted and how long the peer has been silent.
 """
 
-import base64
-import errno
 import os
 import select
 import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import unquote
 
 from yas3fs.errors import (
     BodyCorrupted,
@@ -34,19 +30,6 @@ _BODY_PIECE = 1024 * 1024
 _SMALL_BODY = 64 * 1024
 """Bodies up to here travel in the same segment as the headers."""
 _NO_BODY = frozenset({204, 304})
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """How a host is reached: directly, or by way of an HTTP proxy. Timeouts are seconds."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-    proxy: tuple[str, int] | None = None
-    proxy_authorization: str = ""
-    connect_timeout: float = 5.0
-    read_timeout: float = 30.0
 
 
 class _Receiver(Protocol):
@@ -99,10 +82,9 @@ class Connection:
         while view:
             try:
                 sent = self._sock.send(view[:_BODY_PIECE])
-            except (BlockingIOError, ssl.SSLWantWriteError):
+            except BlockingIOError:
                 since = self._wait(select.POLLOUT, since)
-            except ssl.SSLWantReadError:
-                since = self._wait(select.POLLIN, since)
+                interrupts.check()  # a slow network may never let a whole slice pass
             except OSError as error:
                 raise ConnectionFailed(f"sending failed: {reason(error)}") from error
             else:
@@ -124,10 +106,8 @@ class Connection:
         while True:
             try:
                 count = self._sock.recv_into(view, min(len(view), _BODY_PIECE))
-            except (BlockingIOError, ssl.SSLWantReadError):
+            except BlockingIOError:
                 since = self._wait(select.POLLIN, since)
-            except ssl.SSLWantWriteError:
-                since = self._wait(select.POLLOUT, since)
             except OSError as error:
                 raise ConnectionFailed(f"receiving failed: {reason(error)}") from error
             else:
@@ -273,6 +253,8 @@ class Response:
             if not count:
                 break
             done += count
+            if done < size:
+                interrupts.check()  # a steady trickle never lets a whole slice pass
             if arrived is not None and (done - told >= 128 * 1024 or done == size):
                 told = done
                 arrived(done)
@@ -334,96 +316,3 @@ def reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     return os.strerror(error.errno) if error.errno else str(error)
-
-
-def connect(route: Route) -> Connection:
-    """Open a connection. ConnectionFailed (with the reason), TimedOut or Interrupted."""
-    host, port = route.proxy or (route.host, route.port)
-    sock = _connect(host, port, route.connect_timeout)
-    try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if route.tls is None:
-            return Connection(sock, route.read_timeout)
-        if route.proxy:
-            _tunnel(sock, route)
-        return Connection(_handshake(sock, route), route.read_timeout)
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _connect(host: str, port: int, timeout: float) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        told = reason(error) if isinstance(error, OSError) else str(error)
-        raise ConnectionFailed(f"cannot resolve the host name {host!r}: {told}") from error
-    failure: ConnectionFailed | TimedOut | None = None
-    for family, kind, number, _, address in found:
-        sock = socket.socket(family, kind, number)
-        try:
-            sock.setblocking(False)
-            code = sock.connect_ex(address)
-            if code == errno.EINPROGRESS:
-                _poll(sock, select.POLLOUT, time.monotonic() + timeout, f"connect to {host}:{port}")
-                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code == 0:
-                return sock
-            failure = ConnectionFailed(f"cannot connect to {host}:{port}: {os.strerror(code)}")
-        except TimedOut as error:
-            failure = error
-        except OSError as error:
-            failure = ConnectionFailed(f"cannot connect to {host}:{port}: {reason(error)}")
-        except BaseException:
-            sock.close()
-            raise
-        sock.close()
-    raise failure or ConnectionFailed(f"the host {host!r} has no address")
-
-
-def _poll(sock: socket.socket, event: int, deadline: float, what: str) -> None:
-    poller = select.poll()
-    poller.register(sock.fileno(), event)
-    while not poller.poll(interrupts.SLICE * 1000):
-        interrupts.check()
-        if time.monotonic() >= deadline:
-            raise TimedOut(f"{what}: no answer in time")
-
-
-def _handshake(sock: socket.socket, route: Route) -> ssl.SSLSocket:
-    assert route.tls is not None
-    deadline = time.monotonic() + max(route.connect_timeout, 5.0)
-    what = f"TLS handshake with {route.host}:{route.port}"
-    try:
-        secure = route.tls.wrap_socket(
-            sock, server_hostname=route.host, do_handshake_on_connect=False
-        )
-        while True:
-            try:
-                secure.do_handshake()
-            except ssl.SSLWantReadError:
-                _poll(secure, select.POLLIN, deadline, what)
-            except ssl.SSLWantWriteError:
-                _poll(secure, select.POLLOUT, deadline, what)
-            else:
-                return secure
-    except OSError as error:
-        raise ConnectionFailed(f"{what}: {reason(error)}") from error
-
-
-def _tunnel(sock: socket.socket, route: Route) -> None:
-    target = f"{route.host}:{route.port}"
-    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    if route.proxy_authorization:
-        lines.append(f"Proxy-Authorization: {route.proxy_authorization}")
-    connection = Connection(sock, route.connect_timeout)
-    connection.send("\r\n".join([*lines, "", ""]).encode("latin-1"), b"")
-    head = connection.answer("HEAD")
-    if head.status != 200:
-        raise ConnectionFailed(f"the proxy refused CONNECT {target} with status {head.status}")
-
-
-def basic_authorization(user: str, password: str) -> str:
-    """The value of Proxy-Authorization for what a URL carries percent-encoded."""
-    text = f"{unquote(user)}:{unquote(password)}".encode()
-    return f"Basic {base64.b64encode(text).decode('ascii')}"

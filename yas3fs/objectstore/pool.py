@@ -3,7 +3,8 @@
 import threading
 import time
 
-from yas3fs.objectstore.connection import Connection, Route, connect
+from yas3fs.objectstore.connection import Connection
+from yas3fs.objectstore.dial import Route, connect
 
 _MAX_IDLE_SECONDS = 15.0
 """S3 closes idle connections after about 20 s; one that is about to be closed is no use."""

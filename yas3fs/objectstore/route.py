@@ -8,7 +8,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from yas3fs.errors import ConfigError
 from yas3fs.objectstore.addressing import Address
-from yas3fs.objectstore.connection import Route, basic_authorization
+from yas3fs.objectstore.dial import Route, basic_authorization
 from yas3fs.objectstore.options import S3Options
 
 

@@ -213,6 +213,22 @@ def test_an_interrupted_body_gives_up_and_closes() -> None:
     assert interrupted_while(lambda store: fetch(store, 5, whole=True), half) == 2
 
 
+def test_a_steady_trickle_is_interrupted() -> None:
+    trickled: list[int] = []
+
+    def trickle(connection: Connection, seen: Seen) -> bool:
+        connection.send(b'HTTP/1.1 200 OK\r\netag: "e1"\r\ncontent-length: 100000\r\n\r\n')
+        while not connection.server.stopping.wait(0.01):
+            connection.send(b"x")
+            trickled.append(1)
+        return False
+
+    with ScriptedServer(trickle) as server:
+        store = open_engine(server)
+        with pytest.raises(Interrupted), interrupts.serve(lambda: len(trickled) > 3):
+            fetch(store, 100_000, whole=True)
+
+
 def test_an_interrupted_upload_gives_up() -> None:
     taken = threading.Event()
 
@@ -354,7 +370,7 @@ def test_a_whole_object_is_verified() -> None:
 @pytest.mark.parametrize("more", [{"x_amz_checksum_type": "COMPOSITE"}, {}])
 def test_checksums_of_checksums_are_not_taken_for_the_bodys(more: dict[str, str]) -> None:
     value = "AAAAAA==" if more else "AAAAAA==-2"
-    step = reply(200, b"hello", etag='"e"', x_amz_checksum_crc32c=value, **more)
+    step = reply(200, b"hello", close=False, etag='"e"', x_amz_checksum_crc32c=value, **more)
     with ScriptedServer(step) as server:
         assert fetch(open_engine(server), 5, whole=True) == b"hello"
 
@@ -484,11 +500,12 @@ def test_objects_that_could_not_be_deleted_are_told() -> None:
 
 def test_a_code_inside_status_200_is_a_failure() -> None:
     broken = reply(200, b"\n \n<?xml version='1.0'?>\n<Error><Code>InternalError</Code></Error>")
-    for act in (
+    acts: list[Callable[[S3Store], object]] = [
         lambda store: store.copy("a", "b"),
         lambda store: store.copy_part("a", "u", 1, "b", 0, 5),
         lambda store: store.complete_multipart("a", "u", [Part(1, "e")]),
-    ):
+    ]
+    for act in acts:
         with ScriptedServer(broken) as server, pytest.raises(ServerFailed):
             act(open_engine(server))
 

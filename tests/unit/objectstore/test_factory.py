@@ -1,9 +1,8 @@
 """The composed store, and what an administrator is told before a mount."""
 
-import shutil
+import os
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -186,25 +185,6 @@ def test_something_that_is_not_s3(step: Callable[[Connection, Seen], bool]) -> N
 # --- TLS
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    found = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-    subprocess.run(
-        [
-            *command.split(),
-            *("-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-out", str(found[0]), "-keyout", str(found[1])),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return found
-
-
 @pytest.fixture
 def tls_server(certificate: tuple[Path, Path]) -> Iterator[ScriptedServer]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -241,6 +221,24 @@ def test_tls_to_a_server_that_speaks_plain_http() -> None:
     with Plain() as server:
         text = complaint(options(server.endpoint.replace("http:", "https:")), ConnectionFailed)
         assert "TLS" in text
+
+
+def test_large_bodies_over_tls(
+    versitygw_tls_server: servers.Server,
+    new_bucket: Callable[..., S3Options],
+    certificate: tuple[Path, Path],
+) -> None:
+    store = open_store(new_bucket(versitygw_tls_server, ca_bundle=str(certificate[0])))
+    content = os.urandom(9_000_001)
+    etag = store.put("key", content, Headers()).etag
+    body, told = bytearray(len(content)), list[int]()
+    for offset in (0, 1, 16_384, 4_000_000):
+        view = memoryview(body)[offset:]
+        store.get("key", view, offset=offset, etag=etag, arrived=told.append)
+        assert view == content[offset:]
+        assert told[-1] == len(view)
+    store.get("key", memoryview(body), whole=True)
+    assert body == content
 
 
 # --- proxies

@@ -55,7 +55,7 @@ def test_a_truncated_get_announces_what_it_delivered() -> None:
     store = FaultyStore(MemoryStore())
     store.put("a", b"0123456789", NONE)
     store.truncate(4)
-    body, told = bytearray(b"." * 10), []
+    body, told = bytearray(b"." * 10), list[int]()
     with pytest.raises(ConnectionFailed):
         store.get("a", memoryview(body), arrived=told.append)
     assert body == b"0123......"

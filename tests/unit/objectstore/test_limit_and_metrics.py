@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_no_more_calls_than_allowed_are_under_way() -> None:
             return super().put(*args, **more)
 
     store = LimitedStore(Counting(), 3)
-    threads = [start(lambda n=n: store.put(f"k{n}", b"", NONE)) for n in range(9)]
+    threads = [start(partial(store.put, f"k{n}", b"", NONE)) for n in range(9)]
     for thread in threads:
         thread.join(30)
     assert most == 3

@@ -97,7 +97,7 @@ def test_a_body_that_breaks_is_resumed(rig: Rig, reset: bool) -> None:
     content = bytes(range(256)) * 4000
     etag = rig.direct.put("key", content, ATTR).etag
     rig.proxy.add(fp.Rule(fp.cut_body(500_000, reset=reset), method="GET"))
-    body, told = bytearray(len(content)), []
+    body, told = bytearray(len(content)), list[int]()
     rig.store.get("key", memoryview(body), etag=etag, arrived=told.append)
     assert body == content
     assert told == sorted(told)
