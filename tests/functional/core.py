@@ -36,6 +36,7 @@ class Core:
         buffer_size: int = 8 * MIB,
         part_size: int = 5 * MIB,
         threshold: int = 5 * MIB,
+        min_part_size: int = 5 * MIB,
         invalidate: Callable[[str], None] | None = None,
         **settings: Any,
     ) -> None:
@@ -50,7 +51,10 @@ class Core:
         self.cache = MemoryCache(cache_size, cache_contents)
         self.reader = Reader(store, self.cache, self.pools[0], buffer_size=buffer_size)
         self.uploader = Uploader(
-            store, self.pools[1], self.journal, UploadSettings(part_size, threshold)
+            store,
+            self.pools[1],
+            self.journal,
+            UploadSettings(part_size, threshold, min_part_size),
         )
         chosen = replace(FilesystemSettings(bucket="bucket"), **settings)
         self.fs = Filesystem(

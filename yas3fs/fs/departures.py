@@ -84,20 +84,22 @@ class Departures:
             self._thread.start()
         self._changed.notify_all()
 
-    def cancel(self, key: str) -> None:
-        """Something is about to be stored under ``key``: bring its readers' bytes here, stay."""
-        if not self._dying:
-            return
+    def cancel(self, key: str) -> bool:
+        """Something is about to be stored under ``key``: bring its readers' bytes here, stay.
+
+        Returns whether there is an object that nobody is shown any more: it may be replaced.
+        """
+        if key not in self._dying:
+            return False
         with self._changed:
             departure = self._pending.get(key)
-            if departure is None:
-                self._dying.discard(key)  # vacated: what comes now must not go with it
-                return
-            while departure.busy:
+            while departure is not None and departure.busy:
                 self._changed.wait()
-            if self._pending.get(key) is not departure:
+                departure = self._pending.get(key)
+            if departure is None:  # vacated: what comes now must not go with it; or gone
+                found = key in self._dying
                 self._dying.discard(key)
-                return
+                return found
             departure.busy = True
         try:
             self._detach(departure)
@@ -106,6 +108,7 @@ class Departures:
                 self._pending.pop(key, None)
                 self._dying.discard(key)
                 self._changed.notify_all()
+        return True
 
     def drain(self) -> None:
         """Return when everything that can be deleted is; each is tried once more at most."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from yas3fs.errors import InputOutput, NoEntry, NotADirectory, NotFound
+from yas3fs.errors import InputOutput, InvalidRequest, NoEntry, NotADirectory, NotFound
 from yas3fs.fs.attributes import Defaults, Xattrs, decode, foreign_headers
 from yas3fs.fs.entries import FOREVER, NEVER, Directory, Entry, Scan
 from yas3fs.fs.keys import KeyMap, join, key_to_name, name_of, parent_of
@@ -75,13 +75,13 @@ class Discovery:
 
     def believed(self, entry: Entry, since: int = FOREVER) -> bool:
         """Whether the entry's attributes need no request."""
-        return entry.known and (self._fresh(entry.checked, since) or has_local_content(entry))
+        return has_local_content(entry) or (entry.known and self._fresh(entry.checked, since))
 
     # -- one name --------------------------------------------------------------------------
 
     def lookup(self, path: str) -> Entry:
         """The entry at ``path`` with attributes; NoEntry, NotADirectory, StoreError."""
-        entry = self._names.find(path)
+        entry = self._names.known(path)
         if entry is not None and self.believed(entry):
             return entry
         if path == "/":
@@ -102,8 +102,8 @@ class Discovery:
 
     def directory(self, path: str) -> Directory:
         """The directory at ``path``; its attributes may be unknown. As :meth:`lookup` raises."""
-        entry = self._names.find(path)
-        if entry is None or not (isinstance(entry, Directory) or entry.known):
+        entry = self._names.known(path)
+        if entry is None or not (isinstance(entry, Directory) or self.believed(entry)):
             entry = self.lookup(path)
         if not isinstance(entry, Directory):
             raise NotADirectory(path)
@@ -159,6 +159,8 @@ class Discovery:
     ) -> None:
         if isinstance(entry, Directory):
             self._ask_directory(path, parent, name, touched)
+            if name not in parent.children:  # a file may be there instead
+                self._ask_file(path, parent, name, touched)
         elif entry is not None:
             if not self._ask_file(path, parent, name, touched):
                 self._ask_directory(path, parent, name, touched)
@@ -234,7 +236,12 @@ class Discovery:
     def _ask_root(self) -> None:
         root = self._names.root
         asked_at = self._now()
-        info = self._head(self._keys.marker("/"))
+        try:
+            info = self._head(self._keys.marker("/"))
+        except InvalidRequest:
+            if self._keys.prefix:
+                raise
+            info = None  # servers that keep objects as files cannot have one named "."
         with self._names.lock:
             if not self._fresh(root.checked):
                 root.marker = info is not None

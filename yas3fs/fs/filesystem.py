@@ -309,10 +309,10 @@ class Filesystem:
             attributes.size, attributes.rdev = len(body), rdev
             entry.learn(attributes, {})
             key = self.keys.file(path)
-            self.before_write_to(key)
+            free = not self.before_write_to(key)
             try:
-                written = self.store.put(key, body, self.headers_of(key, entry),
-                                         if_none_match=True)  # fmt: skip
+                headers = self.headers_of(key, entry)
+                written = self.store.put(key, body, headers, if_none_match=free)
             except PreconditionFailed as error:
                 self.forget(path)
                 raise Exists(path) from error
@@ -616,9 +616,12 @@ class Filesystem:
             key, entry.attributes(), entry.xattrs, entry.headers, metadata=self.settings.metadata
         )
 
-    def before_write_to(self, key: str) -> None:
-        """Something is about to be stored under ``key``: it must not be deleted any more."""
-        self.departures.cancel(key)
+    def before_write_to(self, key: str) -> bool:
+        """Something is about to be stored under ``key``: it must not be deleted any more.
+
+        Returns whether an object is there that has lost its name already.
+        """
+        return self.departures.cancel(key)
 
     def key_of(self, path: str) -> str:
         return self.keys.file(path)

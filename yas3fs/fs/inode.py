@@ -42,7 +42,7 @@ class Owner(Protocol):
     """What an inode asks of the file system it belongs to."""
 
     def headers_for(self, inode: "Inode") -> Headers: ...
-    def before_write_to(self, key: str) -> None: ...
+    def before_write_to(self, key: str) -> bool: ...
     def key_of(self, path: str) -> str: ...
     def uploaded(self, inode: "Inode", written: Written) -> None: ...
     def stored(self, inode: "Inode") -> None: ...
@@ -84,6 +84,8 @@ class Inode:
         """The attributes were changed after the upload had taken them: written when it is done."""
         self.exclusive = False
         """Made with O_EXCL and not uploaded yet: the first upload must not replace an object."""
+        self.shadows = False
+        """Renamed before it was stored: the object of the file it replaced is still there."""
         self.unlinked = False
         self.superseded = False
         """The object was replaced elsewhere: what is open keeps this, new opens do not."""
@@ -99,8 +101,8 @@ class Inode:
 
     @property
     def is_stored(self) -> bool:
-        """Whether there may be an object: an upload that failed may have taken effect."""
-        return self.version is not None or self.failure is not None
+        """Whether there may be an object under the name: an upload that failed may have worked."""
+        return self.version is not None or self.failure is not None or self.shadows
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -180,7 +182,7 @@ class Inode:
             if not (fresh and sequential and end >= self._uploader.settings.threshold):
                 return
             try:
-                self._owner.before_write_to(self._owner.key_of(self.path))
+                self._claim_key(self._owner.key_of(self.path))
                 stream = self.stream = Stream(
                     self._uploader,
                     self._owner.key_of(self.path),
@@ -283,10 +285,14 @@ class Inode:
             self.failure = None
             self._no_stream = False
 
+    def _claim_key(self, key: str) -> None:
+        if self._owner.before_write_to(key):
+            self.exclusive = False  # what is still there had lost its name before this was made
+
     def _upload(self) -> None:
         key = self._owner.key_of(self.path)
         staging = self._stage()
-        self._owner.before_write_to(key)
+        self._claim_key(key)
         stream, self.stream = self.stream, None
         if stream is not None and (
             stream.key != key or staging.size < self._uploader.settings.threshold
@@ -302,7 +308,7 @@ class Inode:
             self.restamp = False
         self.version = Version(key, written.etag, staging.size)
         self._owner.uploaded(self, written)
-        self.dirty = self.exclusive = False
+        self.dirty = self.exclusive = self.shadows = False
         self._keep(staging)
         self._owner.stored(self)
 

@@ -55,6 +55,8 @@ class Moves:
             return
         if old == new:
             fs.lookup(old)
+            if flags & RENAME_NOREPLACE:
+                raise Exists(new)
             return
         if new.startswith(old + "/"):
             raise InvalidArgument(f"{new!r} lies below {old!r}")
@@ -135,26 +137,29 @@ class Moves:
             if inode is not None:
                 locks.enter_context(inode.lock)
                 if inode.prepare_move():
-                    self._move_unsaved(old, new, entry, replaced)
+                    self._move_unsaved(old, new, entry, target)
                     return
             self._copy_and_delete(old, new, entry, replaced)
             if inode is not None:
                 inode.path = new
 
-    def _move_unsaved(self, old: str, new: str, entry: Entry, replaced: Inode | None) -> None:
+    def _move_unsaved(self, old: str, new: str, entry: Entry, target: Entry | None) -> None:
         """The content is all here and not in the store yet: it will be stored under ``new``."""
         fs = self._fs
         inode = entry.inode
         assert inode is not None
         old_key, new_key = fs.keys.file(old), fs.keys.file(new)
         fs.before_write_to(new_key)
-        if inode.version is not None:
+        if inode.is_stored:
             # What an earlier fsync() made durable stays until the new name is.
             inode.vacated.append(old_key)
             fs.departures.vacate(old_key)
             inode.version = None
-        if replaced is not None:
-            fs.lost_name(replaced)
+        inode.shadows = False
+        if target is not None:
+            inode.shadows = target.inode is None or target.inode.is_stored
+            if target.inode is not None:
+                fs.lost_name(target.inode)
         inode.exclusive = False
         inode.path = new
         entry.ctime_ns = fs.now_ns()

@@ -33,39 +33,42 @@ def stream_part_size(index: int, part_size: int) -> int:
 
 
 def plan_parts(
-    size: int, unchanged: Sequence[tuple[int, int]], part_size: int
+    size: int,
+    unchanged: Sequence[tuple[int, int]],
+    part_size: int,
+    minimum: int = MIN_PART_SIZE,
 ) -> list[PlannedPart]:
     """Cut ``[0, size)`` into parts S3 accepts.
 
     ``unchanged`` are ascending ranges whose bytes are those of the old object at the same offsets.
-    Every part but the last is at least MIN_PART_SIZE; a changed piece that is too short takes what
+    Every part but the last is at least ``minimum`` bytes; a changed piece that is too short takes what
     it lacks from the unchanged one behind it.
     """
-    unit = max(part_size, MIN_PART_SIZE, -(-size // _PLANNED_PARTS))
+    unit = max(part_size, minimum, -(-size // _PLANNED_PARTS))
     parts: list[PlannedPart] = []
     position = 0
     for start, end in [*unchanged, (size, size)]:
         start, end = max(start, position), min(end, size)
-        if end - start < MIN_PART_SIZE and end < size:
+        if end - start < minimum and end < size:
             continue  # too short to be a part of its own
-        if position < start < position + MIN_PART_SIZE and start < size:
-            start = position + MIN_PART_SIZE
-            if end - start < MIN_PART_SIZE and end < size:
+        if position < start < position + minimum and start < size:
+            start = position + minimum
+            if end - start < minimum and end < size:
                 continue
             start = min(start, size)
         if start > position:
-            parts += _cut(position, start, unit, copied=False)
+            parts += _cut(position, start, unit, minimum, copied=False)
             position = start
         if end > position:
-            parts += _cut(position, end, max(_COPY_UNIT, unit), copied=True)
+            parts += _cut(position, end, max(_COPY_UNIT, unit), minimum, copied=True)
             position = end
     return parts
 
 
-def _cut(start: int, end: int, unit: int, *, copied: bool) -> list[PlannedPart]:
+def _cut(start: int, end: int, unit: int, minimum: int, *, copied: bool) -> list[PlannedPart]:
     """``[start, end)`` in pieces of ``unit``; the last one takes a remainder that is too short."""
     parts = []
-    while end - start >= unit + MIN_PART_SIZE:
+    while end - start >= unit + minimum:
         parts.append(PlannedPart(start, start + unit, copied))
         start += unit
     parts.append(PlannedPart(start, end, copied))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from yas3fs.cache.memory import Version
 from yas3fs.errors import NotFound, PreconditionFailed, StaleHandle, StoreError, Yas3fsError
-from yas3fs.objectstore.protocol import Headers, ObjectStore, Part, Written
+from yas3fs.objectstore.protocol import MIN_PART_SIZE, Headers, ObjectStore, Part, Written
 from yas3fs.runtime import interrupts
 from yas3fs.writeback.journal import Journal
 from yas3fs.writeback.plan import MIB, PlannedPart, plan_parts, stream_part_size
@@ -24,10 +24,14 @@ from yas3fs.writeback.staging import Staging
 
 @dataclass(frozen=True, slots=True)
 class UploadSettings:
-    """Sizes in bytes. Below ``threshold`` an object is sent by one PUT."""
+    """Sizes in bytes. Below ``threshold`` an object is sent by one PUT.
+
+    ``min_part_size`` is what the store allows.
+    """
 
     part_size: int = 8 * MIB
     threshold: int = 16 * MIB
+    min_part_size: int = MIN_PART_SIZE
 
 
 class _Buffers:
@@ -86,7 +90,9 @@ class Uploader:
             if size < self.settings.threshold:
                 staging.fetch_all()
                 return self._put(key, staging, size, headers, new=new)
-            parts = plan_parts(size, unchanged, self.settings.part_size)
+            parts = plan_parts(
+                size, unchanged, self.settings.part_size, self.settings.min_part_size
+            )
             return self._multipart(key, staging, headers, base, parts, new=new)
         except (PreconditionFailed, NotFound) as error:
             if new and isinstance(error, PreconditionFailed):
