@@ -16,6 +16,7 @@ from yas3fs.errors import (
     NotFound,
     NotSupported,
     PreconditionFailed,
+    RangeNotSatisfiable,
     ServerFailed,
     StoreError,
 )
@@ -431,7 +432,7 @@ class S3Store:
 
 
 def _accept_range(response: Response, offset: int, size: int) -> int:
-    """Bring the body to ``offset`` and return the object's size. BodyCorrupted, ServerFailed."""
+    """Bring the body to ``offset`` and return the object's size."""
     told = response.headers.get("content-range", "")
     if response.status == 206:
         found = parse_content_range(told)
@@ -445,7 +446,9 @@ def _accept_range(response: Response, offset: int, size: int) -> int:
     length = response.length
     if length is None:
         raise ServerFailed("the server does not tell the object's size")
-    response.skip(min(offset, length))
+    if offset and offset >= length:
+        raise RangeNotSatisfiable(f"byte {offset} of {length}", code="InvalidRange", status=200)
+    response.skip(offset)
     return length
 
 

@@ -314,6 +314,9 @@ def test_a_server_that_ignores_ranges() -> None:
     body = bytes(range(256)) * 20
     with ScriptedServer(reply(200, body, etag='"e1"')) as server:
         assert fetch(open_engine(server), 100, 3000) == body[3000:3100]
+    short = reply(200, b"short", etag='"e1"')
+    with ScriptedServer(short) as server, pytest.raises(RangeNotSatisfiable):
+        fetch(open_engine(server), 1, 5)
 
 
 @pytest.mark.parametrize("text", ["bytes 1-5/10", "bytes 0-9/10", "nonsense", ""])
