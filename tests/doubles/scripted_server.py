@@ -101,6 +101,8 @@ class ScriptedServer:
         self.seen: list[Seen] = []
         self.stopping = threading.Event()
         self.connections = 0
+        self.ended = threading.Semaphore(0)
+        """Released once for every connection that the server has closed."""
         self._tls = tls
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -156,6 +158,7 @@ class ScriptedServer:
         with self._lock:
             self._open.discard(sock)
         sock.close()
+        self.ended.release()
 
     def _one(self, connection: Connection) -> bool:
         seen = _read_request(connection)

@@ -102,6 +102,7 @@ def test_an_idle_connection_that_was_closed_is_not_used() -> None:
     with ScriptedServer(reply(200, etag='"e"', close=True), PUT_DONE) as server:
         store = open_engine(server)
         store.head("key")
+        assert server.ended.acquire(timeout=30)
         store.put("key", b"x", NONE, if_none_match=True)
         assert [seen.connection for seen in server.seen] == [1, 2]
 
