@@ -88,18 +88,19 @@ class Contestant:
         passwd.write_text(f"{KEY_ID}:{SECRET}")
         passwd.chmod(0o600)
         words = [word.format(url=url, folder=folder, mnt=point) for word in self.command]
+        log = Path(folder, "log")
         process = subprocess.Popen(
             words,
             env={**run_environment(), **self.environment, "AWS_ENDPOINT": url},
             stdout=subprocess.DEVNULL,
-            stderr=Path(folder, "log").open("wb"),
+            stderr=os.open(log, os.O_WRONLY | os.O_CREAT),
             start_new_session=True,
         )
         try:
             try:
                 wait_until(lambda: os.path.ismount(point), self.name)
             except RuntimeError as error:
-                raise RuntimeError(f"{error}: {Path(folder, 'log').read_text()}") from error
+                raise RuntimeError(f"{error}: {log.read_text()}") from error
             yield Mounted(point, process)
         finally:
             subprocess.run(["umount", point], check=False, timeout=60)

@@ -1,4 +1,4 @@
-"""What docs/SEMANTICS.md bounds, measured on a real mount: peak memory of streams, CPU while idle."""
+"""What docs/SEMANTICS.md bounds, on a real mount: peak memory of streams, CPU while idle."""
 
 import subprocess
 import time

@@ -26,8 +26,8 @@ from typing import Any, Protocol
 
 from yas3fs.config.log import start_log
 from yas3fs.config.mount_config import MountConfig, ProcessConfig
-from yas3fs.config.mountpoint import prepare_mountpoint
 from yas3fs.errors import ConfigError, Yas3fsError
+from yas3fs.fuse import mountpoint
 
 OK, FAILED, WRONG_INPUT = 0, 1, 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -102,7 +102,7 @@ def run(config: MountConfig, process: ProcessConfig, make_mount: MakeMount | Non
     """Mount, serve, unmount; returns the exit status (of the start only, when detaching)."""
     make = make_mount or _make_mount
     try:
-        prepare_mountpoint(config.mountpoint, mkdir=config.mkdir, nonempty=config.nonempty)
+        mountpoint.prepare(config.mountpoint, mkdir=config.mkdir, nonempty=config.nonempty)
     except Yas3fsError as error:
         _print(_status(error), str(error))
         return _status(error)

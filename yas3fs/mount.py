@@ -94,8 +94,8 @@ class Mount:
         if self._store is None:
             self._store = open_store(store_options(config))
         check_access(self._store, prefix)
-        cache_folder = self._folder(config.cache_path, "cache_path")
-        state_folder = self._folder(config.state_path, "state_path")
+        cache_folder = self._folder(config.cache_path, "--cache-path")
+        state_folder = self._folder(config.state_path, "--state-path")
         os.close(self._prove_staging(cache_folder))
         self._journal = self._open_journal(state_folder)
         defaults = Defaults(
@@ -129,7 +129,7 @@ class Mount:
             return open_unnamed(str(folder))
         except OSError as error:
             raise ConfigError(
-                f"cache_path: cannot write below {str(folder)!r}: {error.strerror}"
+                f"--cache-path: cannot write below {str(folder)!r}: {error.strerror}"
             ) from error
 
     @staticmethod
@@ -138,7 +138,7 @@ class Mount:
             return Journal(folder / "journal")
         except OSError as error:
             raise ConfigError(
-                f"state_path: cannot write below {str(folder)!r}: {error.strerror}"
+                f"--state-path: cannot write below {str(folder)!r}: {error.strerror}"
             ) from error
 
     def _make_prefix(self, prefix: str, defaults: Defaults) -> None:
@@ -185,6 +185,7 @@ class Mount:
             store,
             memory,
             self._pool("download", min(_DOWNLOADS, config.s3_num)),
+            prefetch_pool=self._pool("prefetch", config.prefetch_num),
             buffer_size=config.buffer_size,
             read_ahead=config.read_ahead,
         )

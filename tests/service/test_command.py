@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.doubles import servers
-from yas3fs.config.mountpoint import find_mount
+from yas3fs.fuse.mounts import mount_at
 
 pytestmark = pytest.mark.mount
 
@@ -49,7 +49,7 @@ class Place:
         )
 
     def mounted(self) -> bool:
-        return find_mount(str(self.mountpoint)) is not None
+        return mount_at(str(self.mountpoint)) is not None
 
     def pids(self) -> list[int]:
         """The processes that serve it."""
@@ -99,8 +99,9 @@ def place(tmp_path: Path, endpoint: str) -> Iterator[Place]:
 def test_it_returns_when_the_mount_answers(place: Place) -> None:
     done = place.yas3fs()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    mounted = find_mount(str(place.mountpoint))
-    assert mounted == ("fuse.yas3fs", "s3://good/path")
+    mounted = mount_at(str(place.mountpoint))
+    assert mounted is not None
+    assert (mounted.fstype, mounted.source) == ("fuse.yas3fs", "s3://good/path")
     (place.mountpoint / "file").write_text("said")
     (pid,) = place.pids()
     descriptor = os.pidfd_open(pid)

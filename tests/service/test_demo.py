@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from yas3fs.config.mountpoint import find_mount
 from yas3fs.demo import server
+from yas3fs.fuse.mounts import mount_at
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,9 +39,9 @@ def test_it_shows_a_mount_leaves_it_and_clears_it_away(folder: Path) -> None:
     assert shown.stdout.count("Hello, bucket\n") == 2
     assert "  s3://demo/home/letters/2026/greeting.txt\n" in shown.stdout
     files = folder / "files"
-    mounted = find_mount(str(files))
+    mounted = mount_at(str(files))
     assert mounted is not None
-    assert mounted.kind.startswith("fuse")
+    assert mounted.fstype.startswith("fuse")
     assert (files / "latest").read_text() == "Hello, bucket\n"
     assert oct((files / "numbers.txt").stat().st_mode) == "0o100640"
     (files / "mine.txt").write_text("mine")
@@ -55,7 +55,7 @@ def test_it_shows_a_mount_leaves_it_and_clears_it_away(folder: Path) -> None:
     assert server.is_running(pid)
     stopped = demo(folder, "--stop")
     assert (stopped.returncode, stopped.stderr) == (0, "")
-    assert find_mount(str(files)) is None
+    assert mount_at(str(files)) is None
     assert not server.is_running(pid)
     assert not folder.exists()
 

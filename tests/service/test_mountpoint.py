@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from yas3fs.config.mountpoint import prepare_mountpoint
 from yas3fs.errors import MountError
+from yas3fs.fuse.mountpoint import prepare
 
 pytestmark = pytest.mark.mount
 
@@ -33,7 +33,7 @@ def dead_mount(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("nonempty", [False, True])
 def test_a_dead_mount_is_named_as_such(dead_mount: Path, mkdir: bool, nonempty: bool) -> None:
     with pytest.raises(MountError) as refused:
-        prepare_mountpoint(str(dead_mount), mkdir=mkdir, nonempty=nonempty)
+        prepare(str(dead_mount), mkdir=mkdir, nonempty=nonempty)
     assert str(refused.value) == (
         f"{dead_mount} is a dead mount, the process that served it is gone: "
         f"free it with: umount {dead_mount}"

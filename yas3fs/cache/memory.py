@@ -165,6 +165,15 @@ class MemoryCache:
                 start = extent.start + extent.filled
             return True
 
+    def holds(self, version: Version) -> bool:
+        """Whether anything of the version is here or on its way."""
+        with self._lock:
+            return (version.key, version.etag) in self._contents
+
+    def has_room(self, length: int) -> bool:
+        """Whether ``length`` more bytes fit without anything leaving."""
+        return self._used + self._spare_bytes + length <= self._capacity
+
     def wait_filled(self, extent: Extent, upto: int) -> None:
         """Wait until ``filled`` reaches ``upto`` bytes; raises what the download raised."""
         if extent.filled >= upto:

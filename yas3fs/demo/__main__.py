@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from yas3fs.config.mountpoint import find_mount
 from yas3fs.demo import server
+from yas3fs.fuse.mounts import mount_at
 
 BUCKET = "demo"
 START = "python -m yas3fs.demo"
@@ -148,7 +148,7 @@ def _note(places: Places) -> dict[str, int]:
 
 
 def _is_mounted(places: Places) -> bool:
-    return find_mount(str(places.files)) is not None
+    return mount_at(str(places.files)) is not None
 
 
 def _mount(places: Places, port: int) -> None:

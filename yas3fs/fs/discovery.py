@@ -96,7 +96,7 @@ class Discovery:
                 return entry
             if entry is None and self._fresh(parent.complete_at, asked_at):
                 raise NoEntry(path)
-            if self._ask(path, parent, name, entry) and name not in parent.children:
+            if not self._ask(path, parent, name, entry):
                 raise NoEntry(path)
         raise InputOutput(f"{path!r} changes faster than it can be looked up")
 
@@ -112,7 +112,7 @@ class Discovery:
     def _ask(self, path: str, parent: Directory, name: str, entry: Entry | None) -> bool:
         """Ask the store about one name; somebody else's question under way is shared.
 
-        Returns whether the answer is our own: a shared question may have failed.
+        Returns False when there is no such name; else what is known of it now is worth a look.
         """
         with self._pending_lock:
             waiting = self._pending.get(path)
@@ -121,21 +121,22 @@ class Discovery:
                 self._pending[path] = mine
         if waiting is not None:
             interrupts.result(waiting)
-            return False
+            return True
         asked_at = self._now()
         try:
             if entry is not None and self._relist(path, parent, entry):
                 entry = parent.children.get(name)
-                if entry is None or self.believed(entry, asked_at):
+                if entry is None and self._fresh(parent.complete_at, asked_at):
+                    return False
+                if entry is not None and self.believed(entry, asked_at):
                     return True
             self._names.used(parent_of(path), parent)
             self._start_batch(path, parent)
             touched = self._names.asking(parent)
             try:
-                self._ask_now(path, parent, name, entry, touched)
+                return self._ask_now(path, parent, name, entry, touched)
             finally:
                 self._names.answered(parent, touched)
-            return True
         finally:
             self._settle(path, mine)
 
@@ -156,32 +157,22 @@ class Discovery:
 
     def _ask_now(
         self, path: str, parent: Directory, name: str, entry: Entry | None, touched: set[str]
-    ) -> None:
+    ) -> bool:
+        if entry is None:
+            return self._ask_unknown(path, parent, name, touched)
+        first, second = self._ask_file, self._ask_directory
         if isinstance(entry, Directory):
-            self._ask_directory(path, parent, name, touched)
-            if name not in parent.children:  # a file may be there instead
-                self._ask_file(path, parent, name, touched)
-        elif entry is not None:
-            if not self._ask_file(path, parent, name, touched):
-                self._ask_directory(path, parent, name, touched)
-        else:
-            self._ask_unknown(path, parent, name, touched)
+            first, second = second, first
+        return first(path, parent, name, touched) or second(path, parent, name, touched)
 
     def _ask_file(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
         """HEAD the name as a file; whether there is one."""
         asked_at = self._now()
         info = self._head(self._keys.file(path))
-        with self._names.lock:
-            if self._overtaken(path, parent, name, touched):
-                return True
-            if info is None:
-                self._drop(path, parent, name)
-                return False
-            self._take_file(path, parent, name, info, asked_at)
-        return True
+        return self._take_head(path, parent, name, info, touched, asked_at)
 
-    def _ask_directory(self, path: str, parent: Directory, name: str, touched: set[str]) -> None:
-        """HEAD the marker and look for anything below it, together."""
+    def _ask_directory(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
+        """HEAD the marker and look for anything below it, together; whether there is one."""
         asked_at = self._now()
         marker_key = self._keys.marker(path)
         known = parent.children.get(name)
@@ -192,11 +183,12 @@ class Discovery:
         info = interrupts.result(marker) if marker is not None else None
         with self._names.lock:
             if self._overtaken(path, parent, name, touched):
-                return
+                return True
             if info is None and not below and not self._has_local_children(known):
                 self._drop(path, parent, name)
-                return
+                return False
             self._take_directory(path, parent, name, info, asked_at)
+        return True
 
     def _overtaken(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
         """Whether this node changed the name, or moved its directory, since it asked."""
@@ -208,7 +200,7 @@ class Discovery:
             has_local_content(child) for child in entry.children.values()
         )
 
-    def _ask_unknown(self, path: str, parent: Directory, name: str, touched: set[str]) -> None:
+    def _ask_unknown(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
         """Nothing is known of the name: HEAD it, and list the parent or look below it."""
         asked_at = self._now()
         head = self._pool.submit(self._head, self._keys.file(path))
@@ -217,21 +209,35 @@ class Discovery:
             info = interrupts.result(head)
             if self._fresh(parent.complete_at, asked_at):
                 found = parent.children.get(name)
+                if found is None:
+                    return False
                 if isinstance(found, Directory):
-                    self._ask_directory(path, parent, name, touched)
-                elif found is not None and info is not None:
-                    with self._names.lock:
-                        if not self._overtaken(path, parent, name, touched):
-                            self._take_file(path, parent, name, info, asked_at)
-                return
+                    return self._ask_directory(path, parent, name, touched)
+                return self._take_head(path, parent, name, info, touched, asked_at)
         info = interrupts.result(head)
         page = self._store.list_page(self._keys.children(path), limit=2 + len(self.dying))
         if any(listed.key not in self.dying for listed in page.objects):
-            self._ask_directory(path, parent, name, touched)
-        elif info is not None:
-            with self._names.lock:
-                if not self._overtaken(path, parent, name, touched):
-                    self._take_file(path, parent, name, info, asked_at)
+            return self._ask_directory(path, parent, name, touched)
+        return self._take_head(path, parent, name, info, touched, asked_at)
+
+    def _take_head(
+        self,
+        path: str,
+        parent: Directory,
+        name: str,
+        info: ObjectInfo | None,
+        touched: set[str],
+        asked_at: int,
+    ) -> bool:
+        """Put in what HEAD said of the name as a file; whether there is one."""
+        with self._names.lock:
+            if self._overtaken(path, parent, name, touched):
+                return True
+            if info is None:
+                self._drop(path, parent, name)
+                return False
+            self._take_file(path, parent, name, info, asked_at)
+        return True
 
     def _ask_root(self) -> None:
         root = self._names.root

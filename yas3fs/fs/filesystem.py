@@ -169,8 +169,10 @@ class Filesystem:
     def _prefetch_content(self, path: str) -> None:
         directory = self.discovery.directory(path)
         for name, entry in list(directory.children.items()):
-            if not isinstance(entry, Directory) and entry.size and not has_local_content(entry):
-                self.parts.reader.prefetch(self.version_of(join(path, name), entry))
+            if isinstance(entry, Directory) or not entry.size or has_local_content(entry):
+                continue
+            if not self.parts.reader.prefetch(self.version_of(join(path, name), entry)):
+                return
 
     def statfs(self) -> FilesystemStatistics:
         """As statvfs(3): a bucket has no end, so the figures are large and constant."""

@@ -1,51 +1,35 @@
-"""Is this directory fit to be mounted on? Answers before anything is mounted, in one line."""
+"""The directory to mount on: whether it may be covered, answered in one line before it is."""
 
 import errno
-import logging
 import os
 import shutil
 
-from yas3fs.errors import MountError
+from yas3fs.errors import ConfigError, MountError
 from yas3fs.fuse import mounts
-
-log = logging.getLogger(__name__)
 
 DEVICE = "/dev/fuse"
 
 
-def prepare(path: str, *, nonempty: bool) -> str:
-    """The resolved path of a usable mount point; raises MountError.
+def prepare(path: str, *, mkdir: bool = False, nonempty: bool = False) -> str:
+    """The resolved path of a mount point that can be used.
 
-    A dead mount of ours is cleaned away. Other things mounted there (autofs, say) are no obstacle.
+    ``mkdir`` makes what is missing. Raises ConfigError for a path that cannot be one, MountError
+    for one that is in use or out of reach. An autofs mount is no obstacle.
     """
     _check_system()
-    clean_dead(path)
+    if mounts.is_dead(path):
+        raise MountError(
+            f"{path} is a dead mount, the process that served it is gone: "
+            f"free it with: umount {path}"
+        )
     existing = mounts.mount_at(path)
-    if existing is not None and existing.fstype == mounts.FUSE_TYPE:
-        raise MountError(f"{path}: {existing.source} is already mounted there")
-    _check_directory(path, nonempty)
+    if existing is not None and existing.fstype != "autofs" and not nonempty:
+        raise MountError(
+            f"{path} is busy, {existing.source} ({existing.fstype}) is mounted there already: "
+            f"unmount it with: umount {path}"
+        )
+    _check_directory(path, mkdir=mkdir, nonempty=nonempty)
     return os.path.realpath(path)
-
-
-def clean_dead(path: str) -> bool:
-    """Detach dead yas3fs mounts at ``path``; raises MountError when the dead one is not ours."""
-    cleaned = False
-    while mounts.is_dead(path):
-        existing = mounts.mount_at(path)
-        if existing is None or existing.fstype != mounts.FUSE_TYPE:
-            raise MountError(
-                f"{path}: a dead mount is in the way (transport endpoint is not connected): "
-                f"clean it with 'umount -l {path}'"
-            )
-        try:
-            mounts.unmount(path, lazy=True)
-        except MountError as error:
-            raise MountError(
-                f"{path}: a dead mount is in the way: clean it with 'umount -l {path}' ({error})"
-            ) from error
-        log.warning("%s: a dead mount of %s was cleaned away", path, existing.source)
-        cleaned = True
-    return cleaned
 
 
 def _check_system() -> None:
@@ -59,18 +43,24 @@ def _check_system() -> None:
         raise MountError("fusermount3 is missing, which mounts for ordinary users: install fuse3")
 
 
-def _check_directory(path: str, nonempty: bool) -> None:
+def _check_directory(path: str, *, mkdir: bool, nonempty: bool) -> None:
     try:
+        if mkdir and not os.path.exists(path):
+            os.makedirs(path, exist_ok=True)
         with os.scandir(path) as names:
             occupied = next(names, None) is not None and not nonempty
+    except FileNotFoundError:
+        raise ConfigError(
+            f"the mount point {path} does not exist: create it, or give --mkdir"
+        ) from None
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigError(f"the mount point {path} is not a directory") from None
     except OSError as error:
-        reason = {
-            errno.ENOENT: "the mount point does not exist (--mkdir creates it)",
-            errno.ENOTDIR: "the mount point is not a directory",
-            errno.EACCES: "no permission to use the mount point",
-        }.get(error.errno or 0, f"the mount point cannot be used: {error.strerror}")
-        raise MountError(f"{path}: {reason}") from error
+        reason = "no permission" if error.errno == errno.EACCES else error.strerror
+        raise MountError(f"the mount point {path} cannot be used: {reason}") from None
     if occupied:
-        raise MountError(f"{path}: the mount point is not empty (nonempty mounts over the files)")
+        raise ConfigError(
+            f"the mount point {path} is not empty: empty it, or give --nonempty to cover it"
+        )
     if os.geteuid() != 0 and not os.access(path, os.W_OK):
         raise MountError(f"{path}: no permission to mount there: it is not writable for you")

@@ -39,12 +39,14 @@ class Reader:
         cache: MemoryCache,
         pool: Executor,
         *,
+        prefetch_pool: Executor | None = None,
         buffer_size: int = REQUEST_SIZE,
         read_ahead: int = 64 * MIB,
     ) -> None:
         self._store = store
         self._cache = cache
         self._pool = pool
+        self._prefetch_pool = prefetch_pool or pool
         self._whole = buffer_size == 0
         self._buffer_size = buffer_size or REQUEST_SIZE
         self._read_ahead = read_ahead
@@ -104,10 +106,26 @@ class Reader:
         """Whether the whole version is in the cache."""
         return self._cache.covers(version, 0, version.size)
 
-    def prefetch(self, version: Version) -> None:
-        """Begin to fetch the whole object as far as there is room, without waiting."""
-        if self._cache.capacity >= _SMALLEST_CACHE:
-            self._schedule(version, 0, version.size, self._request_size)
+    def prefetch(self, version: Version) -> bool:
+        """Begin to fetch the whole object, without waiting; False when the cache is full.
+
+        Nothing that is in the cache has to leave for what nobody has asked for yet.
+        """
+        if not self._cache.has_room(version.size):
+            return False
+        if not self._cache.holds(version):
+            self._prefetch_pool.submit(self._prefetch_all, version)
+        return True
+
+    def _prefetch_all(self, version: Version) -> None:
+        position = 0
+        while position < version.size and self._cache.has_room(self._request_size):
+            end = min(position + self._request_size, version.size)
+            extent = self._cache.reserve(version, position, end, wait=False)
+            if extent is None:
+                return
+            position = extent.end
+            self._fill(extent)
 
     # -- misses ----------------------------------------------------------------------------
 
@@ -154,6 +172,7 @@ class Reader:
                 offset=extent.start,
                 etag=extent.version.etag,
                 arrived=arrived,
+                whole=extent.length == extent.version.size,
             )
         except Interrupted:
             cache.fail(extent, _Abandoned("the download was interrupted"))

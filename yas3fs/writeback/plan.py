@@ -41,8 +41,8 @@ def plan_parts(
     """Cut ``[0, size)`` into parts S3 accepts.
 
     ``unchanged`` are ascending ranges whose bytes are those of the old object at the same offsets.
-    Every part but the last is at least ``minimum`` bytes; a changed piece that is too short takes what
-    it lacks from the unchanged one behind it.
+    Every part but the last is at least ``minimum`` bytes; a changed piece that is too short takes
+    what it lacks from the unchanged one behind it.
     """
     unit = max(part_size, minimum, -(-size // _PLANNED_PARTS))
     parts: list[PlannedPart] = []

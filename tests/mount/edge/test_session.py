@@ -19,7 +19,7 @@ from tests.mount.harness import MountProcess, is_mounted, python, run
 MOUNT = """
 import sys, threading
 from tests.mount.edge.memory_filesystem import MemoryFilesystem
-from yas3fs.errors import MountError
+from yas3fs.errors import Yas3fsError
 from yas3fs.fuse import Session, SessionOptions, mounts
 """
 
@@ -34,7 +34,7 @@ try:
     answer = "mounted"
     session.unmount()
     session.serve()
-except MountError as error:
+except Yas3fsError as error:
     answer = str(error)
 """
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
@@ -99,17 +99,17 @@ def test_no_permission(tmp_path: Path) -> None:
 def test_mounted_already(mount: Mount) -> None:
     child = mount(fsname="s3://bucket/path, with a comma")
     message = attempt(child.mountpoint)
-    assert "s3://bucket/path, with a comma is already mounted there" in message
+    assert "s3://bucket/path, with a comma (fuse.yas3fs) is mounted there already" in message
 
 
-def test_a_dead_mount_is_cleaned_away(mount: Mount, tmp_path: Path) -> None:
+def test_a_dead_mount_is_named(mount: Mount, tmp_path: Path) -> None:
     child = mount(attribute_timeout=3600)
     run(["ls", child.mountpoint])
     child.process.kill()
     assert child.wait_exit() is not None
     assert is_mounted(child.mountpoint)
-    assert attempt(child.mountpoint) == "mounted"
-    assert not is_mounted(child.mountpoint)
+    assert "is a dead mount" in attempt(child.mountpoint)
+    assert "\n" not in attempt(child.mountpoint)
 
 
 def test_a_live_mount_is_not_dead(mnt: MountProcess) -> None:
