@@ -171,16 +171,26 @@ class Discovery:
         info = self._head(self._keys.file(path))
         return self._take_head(path, parent, name, info, touched, asked_at)
 
-    def _ask_directory(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
-        """HEAD the marker and look for anything below it, together; whether there is one."""
+    def _ask_directory(
+        self, path: str, parent: Directory, name: str, touched: set[str], *, ahead: bool = False
+    ) -> bool:
+        """HEAD the marker and list what is below it, together; whether there is a directory.
+
+        Whoever looks at a directory is likely to look into it, so that the listing is kept. With
+        ``ahead`` one after the other: it runs in the pool, which must not wait for itself.
+        """
         asked_at = self._now()
-        marker_key = self._keys.marker(path)
+        key = self._keys.marker(path)
         known = parent.children.get(name)
-        settled = isinstance(known, Directory) and known.marker is False
-        marker = None if settled else self._pool.submit(self._head, marker_key)
-        page = self._store.list_page(self._keys.children(path), limit=2 + len(self.dying))
-        below = [listed for listed in page.objects if listed.key not in self.dying]
-        info = interrupts.result(marker) if marker is not None else None
+        head = None
+        if not ahead and not (isinstance(known, Directory) and known.marker is False):
+            head = self._pool.submit(self._head, key)
+        below = self._look_below(path, known, asked_at)
+        info = None
+        if head is not None:
+            info = interrupts.result(head)
+        elif not (isinstance(known, Directory) and known.marker is False):
+            info = self._head(key)
         with self._names.lock:
             if self._overtaken(path, parent, name, touched):
                 return True
@@ -189,6 +199,16 @@ class Discovery:
                 return False
             self._take_directory(path, parent, name, info, asked_at)
         return True
+
+    def _look_below(self, path: str, known: Entry | None, asked_at: int) -> bool:
+        """Whether the store has anything below the directory."""
+        if isinstance(known, Directory) and not known.large:
+            if not self._fresh(known.complete_at):
+                self._list_first_page(path, known)
+            if known.large or self._fresh(known.complete_at, asked_at):
+                return known.large or bool(known.children)
+        page = self._store.list_page(self._keys.children(path), limit=2 + len(self.dying))
+        return any(listed.key not in self.dying for listed in page.objects)
 
     def _overtaken(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
         """Whether this node changed the name, or moved its directory, since it asked."""
@@ -344,7 +364,7 @@ class Discovery:
             while scan.names and len(batch) < scan.window:
                 name = scan.names.pop()
                 entry = parent.children.get(name)
-                if entry is not None and not entry.known and not isinstance(entry, Directory):
+                if entry is not None and not entry.known:
                     batch.append(name)
             scan.window = min(scan.window * 2, _MAX_BATCH)
         folder = parent_of(path)
@@ -364,7 +384,10 @@ class Discovery:
         """One of a batch; a failure is for whoever asks for this very name."""
         touched = self._names.asking(parent)
         try:
-            self._ask_file(path, parent, name, touched)
+            if isinstance(parent.children.get(name), Directory):
+                self._ask_directory(path, parent, name, touched, ahead=True)
+            else:
+                self._ask_file(path, parent, name, touched)
         except Exception as error:  # noqa: BLE001 - asked on suspicion: nobody waits for the error
             _log.debug("attributes of %r not fetched ahead: %s", path, error)
         finally:
