@@ -149,15 +149,15 @@ class Moves:
         inode = entry.inode
         assert inode is not None
         old_key, new_key = fs.keys.file(old), fs.keys.file(new)
-        fs.before_write_to(new_key)
+        left = fs.before_write_to(new_key)
         if inode.is_stored:
             # What an earlier fsync() made durable stays until the new name is.
             inode.vacated.append(old_key)
             fs.departures.vacate(old_key)
             inode.version = None
-        inode.shadows = False
+        inode.shadows = left
         if target is not None:
-            inode.shadows = target.inode is None or target.inode.is_stored
+            inode.shadows = left or target.inode is None or target.inode.is_stored
             if target.inode is not None:
                 fs.lost_name(target.inode)
         inode.exclusive = False
