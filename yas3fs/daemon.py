@@ -13,6 +13,7 @@ Exit statuses: 0 all is well, 1 the mount failed or files were left behind, 2 wr
 """
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -120,6 +121,7 @@ def _live(config: MountConfig, process: ProcessConfig, make: MakeMount, announce
         mount.open()
         mount.start()
         ending.started()
+        _settle_memory()
     except BaseException as failure:  # noqa: BLE001 (also a signal must leave nothing mounted)
         ending.started()
         return _give_up(failure, mount, announce, quiet=process.foreground and not process.log)
@@ -130,6 +132,17 @@ def _live(config: MountConfig, process: ProcessConfig, make: MakeMount, announce
     log.info("ending: %s", reason)
     _tell_systemd("STOPPING=1")
     return _end(mount, config)
+
+
+def _settle_memory() -> None:
+    """What is there now stays: collecting garbage need not look at it again.
+
+    Names in memory are long-lived and free of cycles; with the default threshold of 700 objects a
+    listing of 1,000 keys spent a fifth of its time on looking through them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _give_up(

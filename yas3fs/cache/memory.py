@@ -289,6 +289,13 @@ class MemoryCache:
                     self._drop(extent)
             self._room.notify_all()
 
+    def retire(self, extent: Extent) -> None:
+        """Drop an extent whose bytes were handed on and are not wanted again soon."""
+        with self._lock:
+            if extent.pins == 0 and self._order.get(id(extent)) is extent:
+                self._drop(extent)
+                self._room.notify_all()
+
     def clear(self) -> None:
         """Drop everything that is not pinned."""
         with self._lock:

@@ -1,5 +1,9 @@
 """How far ahead of one reader to fetch: further while it goes straight on, not at all on seeks."""
 
+from collections import deque
+
+from yas3fs.cache.memory import Extent
+
 MIB = 1024 * 1024
 FIRST_WINDOW = 1 * MIB
 GROWTH = 4
@@ -13,7 +17,7 @@ RANDOM_UNIT = 128 * 1024
 class ReadAhead:
     """The state of one file handle. Not locked: a lost update only costs a smaller window."""
 
-    __slots__ = ("expected", "limit", "scheduled", "streak", "window")
+    __slots__ = ("expected", "limit", "passed", "scheduled", "streak", "window")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -21,6 +25,8 @@ class ReadAhead:
         self.expected = 0
         self.scheduled = 0
         self.streak = 0
+        self.passed: deque[Extent] = deque()
+        """Extents of a long stream that were read to their end and stay a little longer."""
 
     def observe(self, offset: int, size: int) -> None:
         """Take note of a read of ``size`` bytes at ``offset``."""

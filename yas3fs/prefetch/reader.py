@@ -21,6 +21,10 @@ _SMALLEST_CACHE = 4096
 SMALL_OBJECT = 1 * MIB
 """Objects up to this size are fetched whole by the first read."""
 
+_STREAM_SHARE = 4
+"""A file larger than this part of the cache is not kept when it is read from end to end."""
+_KEPT_BEHIND = 2
+
 
 class _Abandoned(Yas3fsError):
     """The thread that downloaded was interrupted; whoever waited with it asks anew."""
@@ -99,8 +103,22 @@ class Reader:
                 continue
             finally:
                 self._cache.unpin(extent)
+            if upto == extent.end and ahead is not None and ahead.window:
+                self._passed(extent, ahead)
             position = upto
         return end - offset
+
+    def _passed(self, extent: Extent, ahead: ReadAhead) -> None:
+        """A long stream leaves the cache behind itself: it would only push out everything else.
+
+        Its pages are in the kernel's cache, and the freed buffers serve what comes next without
+        touching fresh memory. The last few stay, for requests that the kernel sends out of order.
+        """
+        if extent.version.size <= self._cache.capacity // _STREAM_SHARE:
+            return
+        ahead.passed.append(extent)
+        if len(ahead.passed) > _KEPT_BEHIND:
+            self._cache.retire(ahead.passed.popleft())
 
     def covered(self, version: Version) -> bool:
         """Whether the whole version is in the cache."""
