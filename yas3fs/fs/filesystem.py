@@ -8,8 +8,9 @@ store first and changes what is known afterwards, so that a refusal changes noth
 import logging
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from yas3fs.cache.memory import MemoryCache, Version
@@ -222,19 +223,19 @@ class Filesystem:
                 if flags & os.O_EXCL:
                     raise Exists(path)
             else:
-                parent = self.directory_of(path)
-                entry = self._new_entry(stat.S_IFREG | stat.S_IMODE(mode), caller, parent)
-                inode = self._new_inode(path, entry, None)
-                inode.exclusive = bool(flags & os.O_EXCL)
-                inode.begin_empty()
-                with self.names.lock:
-                    inode.opens += 1
-                    self.names.put(parent, name_of(path), entry)
-                self.touch(parent)
-                self.names.trim()
-                return FileHandle(
-                    self, inode, flags, self.parts.reader.new_read_ahead(), keep_cache=False
-                )
+                with self.held_directory(path) as parent:
+                    entry = self._new_entry(stat.S_IFREG | stat.S_IMODE(mode), caller, parent)
+                    inode = self._new_inode(path, entry, None)
+                    inode.exclusive = bool(flags & os.O_EXCL)
+                    inode.begin_empty()
+                    with self.names.lock:
+                        inode.opens += 1
+                        self.names.put(parent, name_of(path), entry)
+                    self.touch(parent)
+                    self.names.trim()
+                    return FileHandle(
+                        self, inode, flags, self.parts.reader.new_read_ahead(), keep_cache=False
+                    )
         return self.open(path, flags)
 
     def _new_inode(self, path: str, entry: Entry, version: Version | None) -> Inode:
@@ -265,6 +266,20 @@ class Filesystem:
         if not isinstance(parent, Directory):
             raise NotADirectory(path)
         return parent
+
+    @contextmanager
+    def held_directory(self, path: str) -> Iterator[Directory]:
+        """As :meth:`directory_of`; it does not leave the namespace while the block runs."""
+        while True:
+            parent = self.directory_of(path)
+            with self.names.lock:
+                if self.names.known(parent_of(path)) is parent:
+                    touched = self.names.asking(parent)
+                    break
+        try:
+            yield parent
+        finally:
+            self.names.answered(parent, touched)
 
     def _new_entry(self, mode: int, caller: Caller, parent: Directory) -> Entry:
         """An entry for something made now, with the group that a setgid directory hands down."""
@@ -305,28 +320,28 @@ class Filesystem:
         with self.claims.claim(path):
             if self._exists(path):
                 raise Exists(path)
-            parent = self.directory_of(path)
-            entry = self._new_entry(mode, caller, parent)
-            attributes = entry.attributes()
-            attributes.size, attributes.rdev = len(body), rdev
-            entry.learn(attributes, {})
-            key = self.keys.file(path)
-            free = not self.before_write_to(key)
-            try:
-                headers = self.headers_of(key, entry)
-                written = self.store.put(key, body, headers, if_none_match=free)
-            except PreconditionFailed as error:
-                self.forget(path)
-                raise Exists(path) from error
-            except StoreError:
-                self.forget(path)  # it may be there: only the answer is known to be lost
-                raise
-            entry.etag, entry.modified = written.etag, 0
-            self.names.put(parent, name_of(path), entry)
-            if body:
-                self.parts.cache.store(self.version_of(path, entry), body)
-            self.touch(parent)
-            self.names.trim()
+            with self.held_directory(path) as parent:
+                entry = self._new_entry(mode, caller, parent)
+                attributes = entry.attributes()
+                attributes.size, attributes.rdev = len(body), rdev
+                entry.learn(attributes, {})
+                key = self.keys.file(path)
+                free = not self.before_write_to(key)
+                try:
+                    headers = self.headers_of(key, entry)
+                    written = self.store.put(key, body, headers, if_none_match=free)
+                except PreconditionFailed as error:
+                    self.forget(path)
+                    raise Exists(path) from error
+                except StoreError:
+                    self.forget(path)  # it may be there: only the answer is known to be lost
+                    raise
+                entry.etag, entry.modified = written.etag, 0
+                self.names.put(parent, name_of(path), entry)
+                if body:
+                    self.parts.cache.store(self.version_of(path, entry), body)
+                self.touch(parent)
+                self.names.trim()
 
     def mkdir(self, path: str, mode: int, caller: Caller) -> None:
         """As mkdir(2)."""
@@ -334,21 +349,21 @@ class Filesystem:
         with self.claims.claim(path):
             if self._exists(path):
                 raise Exists(path)
-            parent = self.directory_of(path)
-            entry = self._new_entry(stat.S_IFDIR | stat.S_IMODE(mode), caller, parent)
-            assert isinstance(entry, Directory)
-            self.before_write_to(key)
-            try:
-                self.store.put(key, b"", self.headers_of(key, entry))
-            except StoreError:
-                self.forget(path)
-                raise
-            entry.marker = True
-            entry.complete_at = self._now_ms()
-            self.names.put(parent, name_of(path), entry)
-            self.names.used(path, entry)
-            self.touch(parent)
-            self.names.trim()
+            with self.held_directory(path) as parent:
+                entry = self._new_entry(stat.S_IFDIR | stat.S_IMODE(mode), caller, parent)
+                assert isinstance(entry, Directory)
+                self.before_write_to(key)
+                try:
+                    self.store.put(key, b"", self.headers_of(key, entry))
+                except StoreError:
+                    self.forget(path)
+                    raise
+                entry.marker = True
+                entry.complete_at = self._now_ms()
+                self.names.put(parent, name_of(path), entry)
+                self.names.used(path, entry)
+                self.touch(parent)
+                self.names.trim()
 
     # -- removing --------------------------------------------------------------------------
 
@@ -361,22 +376,22 @@ class Filesystem:
             entry = self.lookup(path)
             if isinstance(entry, Directory):
                 raise IsADirectory(path)
-            parent = self.directory_of(path)
-            inode = entry.inode
-            self.keep_parent(path, parent)
-            key = self.keys.file(path)
-            if inode is None:
-                self._delete(path, key)
-            else:
-                with inode.lock:  # nothing is uploaded between the deletion and the name's end
-                    if inode.opens:
-                        inode.bring_here()
-                    if inode.is_stored:
-                        self._delete(path, key)
-                    self.lost_name(inode)
-            self.names.remove(parent, name_of(path))
-            self.parts.cache.forget(self.version_of(path, entry))
-            self.touch(parent)
+            with self.held_directory(path) as parent:
+                inode = entry.inode
+                self.keep_parent(path, parent)
+                key = self.keys.file(path)
+                if inode is None:
+                    self._delete(path, key)
+                else:
+                    with inode.lock:  # nothing is uploaded between the deletion and the name's end
+                        if inode.opens:
+                            inode.bring_here()
+                        if inode.is_stored:
+                            self._delete(path, key)
+                        self.lost_name(inode)
+                self.names.remove(parent, name_of(path))
+                self.parts.cache.forget(self.version_of(path, entry))
+                self.touch(parent)
 
     def _delete(self, path: str, key: str) -> None:
         try:
@@ -406,11 +421,11 @@ class Filesystem:
             if not isinstance(directory, Directory):
                 raise NotADirectory(path)
             self.check_empty(path, directory)
-            parent = self.directory_of(path)
-            self.keep_parent(path, parent)
-            self._delete(path, self.keys.marker(path))
-            self.names.remove(parent, name_of(path))
-            self.touch(parent)
+            with self.held_directory(path) as parent:
+                self.keep_parent(path, parent)
+                self._delete(path, self.keys.marker(path))
+                self.names.remove(parent, name_of(path))
+                self.touch(parent)
 
     def check_empty(self, path: str, directory: Directory) -> None:
         """NotEmpty when the directory holds anything, here or in the store."""

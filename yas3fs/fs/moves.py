@@ -67,19 +67,18 @@ class Moves:
             if isinstance(entry, Directory) is not directory:
                 raise NoEntry(old)
             fs.keys.file(new)
-            target = self._check_target(new, entry, flags)
-            source_parent = fs.directory_of(old)
-            fs.keep_parent(old, source_parent)
-            if isinstance(entry, Directory):
-                self._rename_directory(old, new, entry, target)
-            else:
-                self._rename_file(old, new, entry, target)
-            fs.touch(source_parent)
-            fs.touch(fs.directory_of(new))
+            with fs.held_directory(old) as source_parent, fs.held_directory(new) as new_parent:
+                target = self._check_target(new, entry, flags)
+                fs.keep_parent(old, source_parent)
+                if isinstance(entry, Directory):
+                    self._rename_directory(old, new, entry, target)
+                else:
+                    self._rename_file(old, new, entry, target)
+                fs.touch(source_parent)
+                fs.touch(new_parent)
 
     def _check_target(self, new: str, entry: Entry, flags: int) -> Entry | None:
         fs = self._fs
-        fs.directory_of(new)
         try:
             target = fs.lookup(new)
         except NoEntry:
@@ -99,12 +98,11 @@ class Moves:
     def _hide(self, old: str, new: str) -> bool:
         """The kernel library puts an open file out of sight: it has no name from here on."""
         fs = self._fs
-        with fs.claims.claim(old):
+        with fs.claims.claim(old), fs.held_directory(old) as parent:
             entry = fs.lookup(old)
             inode = entry.inode
             if inode is None or inode.opens == 0 or not stat.S_ISREG(entry.mode):
                 return False
-            parent = fs.directory_of(old)
             fs.keep_parent(old, parent)
             with inode.lock:
                 stored = inode.is_stored
