@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import stat
 import sys
 from ctypes import c_uint64
 
@@ -69,8 +70,28 @@ class FileCallbacks:
             handle = self._fs.open(path.decode("utf-8", "surrogateescape"), flags)
         except (NoEntry, NotFound):
             return -VANISHED
+        if flags & os.O_TRUNC:
+            self._drop_privilege(handle)
         self._register(info, handle)
         return 0
+
+    def _drop_privilege(self, handle: ServedFile) -> None:
+        """Clear setuid and setgid of a file that an ordinary user truncates.
+
+        The kernel does so itself for every other change, but leaves O_TRUNC wholly to us.
+        """
+        if self._context().contents.uid == 0:
+            return
+        mode = handle.getattr().mode
+        special = mode & stat.S_ISUID
+        if mode & stat.S_IXGRP:
+            special |= mode & stat.S_ISGID
+        if special:
+            try:
+                self._fs.chmod("", stat.S_IMODE(mode & ~special), handle)
+            except BaseException:
+                handle.release()
+                raise
 
     def read(self, _path: int | None, buffer: int, size: int, offset: int, info: int) -> int:
         handle = self._open[c_uint64.from_address(info + self._number).value]
