@@ -165,7 +165,7 @@ class Client:
         fresh = False
         while True:
             try:
-                connection = pool.take(fresh=fresh)
+                connection = pool.take(fresh=fresh, trusting=request.repeatable)
             except StoreError as error:
                 _explain(error, request)
             try:

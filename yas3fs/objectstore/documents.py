@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 from xml.sax.saxutils import escape
@@ -57,6 +58,7 @@ def version_of(etag: str, size: int, modified: float) -> str:
     return clean_etag(etag) or f"{SYNTHETIC}{size}-{int(modified)}"
 
 
+@lru_cache(4096)  # objects that were written together have one time
 def parse_time(text: str) -> float:
     """Seconds since the epoch from an ISO 8601 time or an HTTP date; 0 when unreadable."""
     try:

@@ -58,7 +58,9 @@ class MeteredStore(StoreWrapper):
 
     def _run(self, operation: str, key: str, call: Callable[[], T]) -> T:  # noqa: ARG002
         with self._lock:
-            metrics = self._operations.setdefault(operation, OperationMetrics())
+            metrics = self._operations.get(operation)
+            if metrics is None:
+                metrics = self._operations[operation] = OperationMetrics()
             metrics.calls += 1
             metrics.under_way += 1
         began = self._clock.monotonic()

@@ -8,6 +8,8 @@ from yas3fs.objectstore.dial import Route, connect
 
 _MAX_IDLE_SECONDS = 15.0
 """S3 closes idle connections after about 20 s; one that is about to be closed is no use."""
+_LIKELY_WARM = 0.5
+"""Seconds in which hardly a server closes a connection it has just answered on."""
 
 
 class Pool:
@@ -20,15 +22,21 @@ class Pool:
         self._idle: list[Connection] = []
         self._closed = False
 
-    def take(self, *, fresh: bool = False) -> Connection:
-        """A warm connection, or with ``fresh`` a new one. Raises what :func:`connect` does."""
+    def take(self, *, fresh: bool = False, trusting: bool = False) -> Connection:
+        """A warm connection, or with ``fresh`` a new one. Raises what :func:`connect` does.
+
+        ``trusting`` spares the look at one that was in use a moment ago: for requests that can be
+        sent again when it turns out to be closed.
+        """
         while not fresh:
             with self._lock:
                 if not self._idle:
                     break
                 connection = self._idle.pop()
-            too_old = time.monotonic() - connection.idle_since > _MAX_IDLE_SECONDS
-            if not too_old and not connection.is_stale():
+            idle = time.monotonic() - connection.idle_since
+            if (trusting and idle < _LIKELY_WARM) or (
+                idle < _MAX_IDLE_SECONDS and not connection.is_stale()
+            ):
                 connection.reused = True
                 return connection
             connection.close()
