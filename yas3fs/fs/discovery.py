@@ -25,6 +25,8 @@ from yas3fs.runtime import interrupts
 _log = logging.getLogger(__name__)
 
 _SECOND = 1_000_000_000
+_ATTEMPTS = 64
+"""Times that an answer may be out of date when it comes before that counts as an error."""
 _MAX_BATCH = 256
 _RELIST_AFTER = 4
 """Stale names asked for one by one before the whole directory is listed again."""
@@ -89,7 +91,7 @@ class Discovery:
             return self._names.root
         name = name_of(path)
         asked_at = self._now()
-        for _ in range(8):
+        for _ in range(_ATTEMPTS):
             parent = self.directory(parent_of(path))
             entry = parent.children.get(name)
             if entry is not None and self.believed(entry, asked_at):
@@ -397,7 +399,7 @@ class Discovery:
     def list_directory(self, path: str) -> list[str]:
         """The names in the directory, asking the store when what is known is not fresh."""
         asked_at = self._now()
-        for _ in range(4):
+        for _ in range(_ATTEMPTS):
             directory = self.directory(path)
             if self._fresh(directory.complete_at, asked_at):
                 with self._names.lock:

@@ -140,12 +140,12 @@ class Uploader:
         futures = [self.pool.submit(make, n, part) for n, part in enumerate(parts, 1)]
         try:
             finished = [interrupts.result(future) for future in futures]
-            return self.store.complete_multipart(key, upload_id, finished, if_none_match=new)
+            written = self.store.complete_multipart(key, upload_id, finished, if_none_match=new)
         except BaseException:
-            self.abort(key, upload_id, futures)
+            self.abort(key, upload_id, record, futures)
             raise
-        finally:
-            self.journal.end(record)
+        self.journal.end(record)
+        return written
 
     # -- pieces ----------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class Uploader:
         try:
             record = self.journal.begin("multipart", {"key": key, "upload_id": upload_id})
         except OSError:
-            self.abort(key, upload_id, [])
+            self.abort(key, upload_id, "", [])
             raise
         return upload_id, record
 
@@ -176,8 +176,11 @@ class Uploader:
         finally:
             self._buffers.give(buffer)
 
-    def abort(self, key: str, upload_id: str, futures: "list[Future[Part]]") -> None:
-        """Give up an upload: nothing of it is sent any more, its parts are dropped."""
+    def abort(self, key: str, upload_id: str, record: str, futures: "list[Future[Part]]") -> None:
+        """Give up an upload: nothing of it is sent any more, its parts are dropped.
+
+        If the store does not do that now, the record stays and the next mount does it.
+        """
         for future in futures:
             future.cancel()
         for future in futures:
@@ -187,7 +190,9 @@ class Uploader:
             try:
                 self.store.abort_multipart(key, upload_id)
             except StoreError:
-                pass  # the next start, or the bucket's life-cycle rule, removes it
+                return
+        if record:
+            self.journal.end(record)
 
 
 @dataclass(slots=True)
@@ -295,6 +300,5 @@ class Stream:
                     part.future.result()
                 except (Yas3fsError, OSError):
                     pass
-        self._uploader.abort(self.key, self._upload_id, [])
-        self._uploader.journal.end(self._record)
+        self._uploader.abort(self.key, self._upload_id, self._record, [])
         self._parts.clear()
