@@ -13,7 +13,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from yas3fs.errors import InputOutput, InvalidRequest, NoEntry, NotADirectory, NotFound
+from yas3fs.cache.memory import Version
+from yas3fs.errors import (
+    InputOutput,
+    InvalidRequest,
+    NoEntry,
+    NotADirectory,
+    NotFound,
+    PreconditionFailed,
+)
 from yas3fs.fs.attributes import Defaults, Xattrs, decode, foreign_headers
 from yas3fs.fs.entries import FOREVER, NEVER, Directory, Entry, Scan
 from yas3fs.fs.keys import KeyMap, join, key_to_name, name_of, parent_of
@@ -28,6 +36,8 @@ _SECOND = 1_000_000_000
 _ATTEMPTS = 64
 """Times that an answer may be out of date when it comes before that counts as an error."""
 _MAX_BATCH = 256
+_SMALL = 64 * 1024
+"""Bytes of content that come with the attributes for about the cost of the attributes."""
 _RELIST_AFTER = 4
 """Stale names asked for one by one before the whole directory is listed again."""
 
@@ -53,6 +63,7 @@ class Discovery:
         now: Callable[[], int],
         changed: Callable[[str, Entry], None],
         started: float,
+        fetch: Callable[[Version], ObjectInfo | None],
     ) -> None:
         self._store = store
         self._keys = keys
@@ -64,6 +75,7 @@ class Discovery:
         self._now = now
         self._changed = changed
         self._started = started
+        self._fetch = fetch
         self._pending: dict[str, Future[None]] = {}
         self._pending_lock = threading.Lock()
         self.dying: set[str] = set()
@@ -170,8 +182,27 @@ class Discovery:
     def _ask_file(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
         """HEAD the name as a file; whether there is one."""
         asked_at = self._now()
-        info = self._head(self._keys.file(path))
+        info = self._get_small(path, parent, parent.children.get(name))
+        if info is None:
+            info = self._head(self._keys.file(path))
         return self._take_head(path, parent, name, info, touched, asked_at)
+
+    def _get_small(self, path: str, parent: Directory, entry: Entry | None) -> ObjectInfo | None:
+        """GET in place of HEAD, for a small file that is likely to be read next.
+
+        It costs the same, and the content comes along. None when HEAD has to answer.
+        """
+        if entry is None or entry.known or isinstance(entry, Directory) or not self._metadata:
+            return None
+        if not 0 < entry.size <= _SMALL or 2 * parent.opened < parent.misses - 1:
+            return None
+        key = self._keys.file(path)
+        if key in self.dying:
+            return None
+        try:
+            return self._fetch(Version(key, entry.etag, entry.size))
+        except (NotFound, PreconditionFailed):
+            return None  # another version by now
 
     def _ask_directory(
         self, path: str, parent: Directory, name: str, touched: set[str], *, ahead: bool = False

@@ -143,6 +143,7 @@ class Directory(Entry):
         "large",
         "marker",
         "misses",
+        "opened",
         "scan",
     )
 
@@ -156,6 +157,8 @@ class Directory(Entry):
         self.marker: bool | None = None
         self.asking: tuple[set[str], ...] = ()
         self.misses = 0
+        self.opened = 0
+        """Opens since the listing: whether names are looked up to be read."""
         self.scan: Scan | None = None
 
     def attributes(self) -> Attributes:

@@ -108,6 +108,7 @@ class Filesystem:
             now=self._now_ms,
             changed=self._changed_elsewhere,
             started=parts.clock.time(),
+            fetch=parts.reader.fetch_small,
         )
         self.departures = Departures(parts.store, self.discovery.dying, self._departed)
         self.hidden: dict[str, Entry] = {}
@@ -202,6 +203,9 @@ class Filesystem:
                 if inode is None:
                     inode = self._new_inode(path, entry, self.version_of(path, entry))
                 inode.opens += 1
+                parent = self.names.known(parent_of(path))
+                if isinstance(parent, Directory):
+                    parent.opened += 1
                 keep_cache = entry.kept == entry.etag
                 entry.kept = entry.etag
             break

@@ -185,7 +185,7 @@ class Namespace:
             for name, _ in gone:
                 self.remove(directory, name, touch=False)
             directory.complete_at = asked_at
-            directory.misses = 0
+            directory.misses = directory.opened = 0
             directory.scan = None
             self._evict(directory)
         return gone + changed

@@ -5,11 +5,12 @@ What the waiting program asked for and nothing more is fetched by its own thread
 further is fetched by the pool, and the reader goes on as soon as *its* bytes are there.
 """
 
+import contextlib
 from concurrent.futures import Executor
 
 from yas3fs.cache.memory import Extent, MemoryCache, Version
 from yas3fs.errors import BodyCorrupted, Interrupted, Yas3fsError
-from yas3fs.objectstore.protocol import ObjectStore
+from yas3fs.objectstore.protocol import ObjectInfo, ObjectStore
 from yas3fs.prefetch.readahead import MIB, RANDOM_UNIT, ReadAhead
 from yas3fs.runtime import interrupts
 from yas3fs.runtime.memory import copy_bytes
@@ -124,6 +125,22 @@ class Reader:
         """Whether the whole version is in the cache."""
         return self._cache.covers(version, 0, version.size)
 
+    def fetch_small(self, version: Version) -> ObjectInfo | None:
+        """Fetch a whole small object into the cache, for its attributes as much as its bytes.
+
+        None when it is there or on its way, or there is no room that is free. Raises StoreError,
+        Interrupted.
+        """
+        if not 0 < version.size <= min(SMALL_OBJECT, self._request_size):
+            return None
+        extent = self._cache.reserve(version, 0, version.size, wait=False)
+        if extent is None:
+            return None
+        if extent.length != version.size:  # a part of it was there
+            self._cache.fail(extent, _Abandoned("not needed"))
+            return None
+        return self._download(extent)
+
     def prefetch(self, version: Version) -> bool:
         """Begin to fetch the whole object, without waiting; False when the cache is full.
 
@@ -176,15 +193,15 @@ class Reader:
             self._submit(extent)
         return extent
 
-    def _fill(self, extent: Extent) -> None:
-        """Download the extent; whoever waits for it raises what failed."""
+    def _download(self, extent: Extent) -> ObjectInfo:
+        """Fill the extent with one GET; whoever waits for it raises what failed, and so do we."""
         cache = self._cache
 
         def arrived(count: int) -> None:
             cache.advance(extent, count)
 
         try:
-            self._store.get(
+            info = self._store.get(
                 extent.version.key,
                 extent.view,
                 offset=extent.start,
@@ -194,13 +211,20 @@ class Reader:
             )
         except Interrupted:
             cache.fail(extent, _Abandoned("the download was interrupted"))
+            raise
         except Yas3fsError as error:
             cache.fail(extent, error)
+            raise
         except BaseException as error:
             cache.fail(extent, BodyCorrupted(f"download failed: {error!r}"))
             raise
-        else:
-            cache.finish(extent)
+        cache.finish(extent)
+        return info
+
+    def _fill(self, extent: Extent) -> None:
+        """As :meth:`_download`, for whoever learns of a failure from the extent."""
+        with contextlib.suppress(Yas3fsError):
+            self._download(extent)
 
     def _submit(self, extent: Extent) -> None:
         try:
