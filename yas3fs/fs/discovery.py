@@ -77,7 +77,8 @@ class Discovery:
         self._started = started
         self._fetch = fetch
         self._pending: dict[str, Future[None]] = {}
-        self._pending_lock = threading.Lock()
+        self._listings: dict[str, Future[None]] = {}
+        self._pending_lock = threading.RLock()
         self.dying: set[str] = set()
         """Keys whose objects are about to be deleted by this node: nobody is shown them."""
 
@@ -254,24 +255,38 @@ class Discovery:
         )
 
     def _ask_unknown(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
-        """Nothing is known of the name: HEAD it, and list the parent or look below it."""
+        """Nothing is known of the name: HEAD it, while the pool lists the parent or below it.
+
+        A HEAD that finds a file is answer enough; the listing settles the other names meanwhile.
+        """
         asked_at = self._now()
-        head = self._pool.submit(self._head, self._keys.file(path))
-        if not parent.large:
-            self._list_first_page(parent_of(path), parent)
-            info = interrupts.result(head)
+        large = parent.large
+        if large:
+            below = self._pool.submit(self._look_below, path, None, asked_at)
+        else:
+            listing = self._list_ahead(parent_of(path), parent)
+        info = self._head(self._keys.file(path))
+        if info is not None:
+            return self._take_head(path, parent, name, info, touched, asked_at)
+        if not large:
+            interrupts.result(listing)
             if self._fresh(parent.complete_at, asked_at):
-                found = parent.children.get(name)
-                if found is None:
-                    return False
-                if isinstance(found, Directory):
-                    return self._ask_directory(path, parent, name, touched)
-                return self._take_head(path, parent, name, info, touched, asked_at)
-        info = interrupts.result(head)
-        page = self._store.list_page(self._keys.children(path), limit=2 + len(self.dying))
-        if any(listed.key not in self.dying for listed in page.objects):
+                return name in parent.children
+            below = self._pool.submit(self._look_below, path, None, asked_at)
+        if interrupts.result(below):
             return self._ask_directory(path, parent, name, touched)
-        return self._take_head(path, parent, name, info, touched, asked_at)
+        return self._take_head(path, parent, name, None, touched, asked_at)
+
+    def _list_ahead(self, path: str, directory: Directory) -> "Future[None]":
+        """List the first page in the pool; whoever asks meanwhile shares it."""
+        with self._pending_lock:
+            under_way = self._listings.get(path)
+            if under_way is not None:
+                return under_way
+            listing = self._pool.submit(self._list_first_page, path, directory)
+            self._listings[path] = listing
+        listing.add_done_callback(lambda _: self._listings.pop(path, None))
+        return listing
 
     def _take_head(
         self,
