@@ -27,6 +27,8 @@ class Bench(Protocol):
     """
 
     driver: Any
+    any_key: bool
+    """Whether the store below can list every key that S3 can."""
 
     def remount(self) -> None: ...
     def tick(self) -> None: ...
@@ -35,6 +37,8 @@ class Bench(Protocol):
 
 class CoreBench:
     """The core over a store in memory."""
+
+    any_key = True
 
     def __init__(self, folder: Path, *, hide: bool) -> None:
         self._folder = folder
@@ -65,6 +69,7 @@ class MountBench:
     """A fresh folder in a real mount; the mount is made anew for a remount only."""
 
     mounts = itertools.count(1)
+    any_key = False
 
     def __init__(self, server: servers.Server, folder: Path) -> None:
         self._folder = folder

@@ -11,9 +11,11 @@ from tests.functional.cases import read, refused, write
 from tests.functional.conftest import Bench
 
 NOREPLACE = 1
+CONTROLS = "\x01\x1f\x7f"
+"""The servers of the tests cannot list it in XML."""
 ODD = [
     " ", "  lead and trail ", "a+b", "100%", "%41", "what?", "#hash", "a&b=c", "~tilde", "*star*",
-    "new\nline", "tab\there", "\x01\x1f\x7f", "quote'\"", "back\\slash", "é", "日本語",
+    "new\nline", "tab\there", CONTROLS, "quote'\"", "back\\slash", "é", "日本語",
     "\U0001f600", "..a", "...", "-dash", "\udcff\udc80", "mixed é\udce9", "\uf7ff", "a;b", "a:b",
     "$x", "<&>", "x" * 255,
 ]  # fmt: skip
@@ -124,6 +126,8 @@ def test_devices_keep_their_numbers(bench: Bench) -> None:
 @pytest.mark.parametrize("name", ODD, ids=range(len(ODD)))
 def test_odd_names(bench: Bench, name: str) -> None:
     driver = bench.driver
+    if name == CONTROLS and not bench.any_key:
+        pytest.skip("the server behind the mount lists it as something else")
     driver.mkdir(f"/{name}")
     write(driver, f"/{name}/{name}", name.encode("utf-8", "surrogateescape"))
     assert driver.listdir("/") == [name]
@@ -138,11 +142,12 @@ def test_odd_names(bench: Bench, name: str) -> None:
 
 
 def test_all_odd_names_after_a_remount(bench: Bench) -> None:
-    for name in ODD:
+    names = [name for name in ODD if name != CONTROLS or bench.any_key]
+    for name in names:
         write(bench.driver, f"/{name}", os.fsencode(name))
     bench.remount()
-    assert bench.driver.listdir("/") == sorted(ODD)
-    for name in ODD:
+    assert bench.driver.listdir("/") == sorted(names)
+    for name in names:
         assert read(bench.driver, f"/{name}") == os.fsencode(name)
 
 

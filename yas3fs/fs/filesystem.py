@@ -113,6 +113,8 @@ class Filesystem:
         self.departures = Departures(parts.store, self.discovery.dying, self._departed)
         self.hidden: dict[str, Entry] = {}
         """Files that were unlinked while open, under the names that the kernel library gave."""
+        self._outdated: dict[str, list[Inode]] = {}
+        """Inodes that were replaced elsewhere while they were open, by path."""
         self._moves = Moves(self)
         self._xattrs = ExtendedAttributes(self, settings.expiration)
 
@@ -206,11 +208,17 @@ class Filesystem:
                 parent = self.names.known(parent_of(path))
                 if isinstance(parent, Directory):
                     parent.opened += 1
-                keep_cache = entry.kept == entry.etag
-                entry.kept = entry.etag
+                direct = path in self._outdated and self._is_outdated(path, inode)
+                keep_cache = entry.kept == entry.etag and not direct
+                entry.kept = "" if direct else entry.etag
             break
         handle = FileHandle(
-            self, inode, flags, self.parts.reader.new_read_ahead(), keep_cache=keep_cache
+            self,
+            inode,
+            flags,
+            self.parts.reader.new_read_ahead(),
+            keep_cache=keep_cache,
+            direct=direct,
         )
         if flags & os.O_TRUNC and handle.writable:
             try:
@@ -690,8 +698,8 @@ class Filesystem:
     def reopened(self, handle: FileHandle) -> bool:
         """The handle's version is gone and nothing of it was seen: move to the one there is now."""
         old = handle.inode
-        if old.unlinked or old.has_unsaved:
-            return False
+        if old.unlinked or old.has_unsaved or old.opens > 1:
+            return False  # others may have filled the kernel's pages with the old version
         path = old.path
         self.forget(path)
         try:
@@ -739,8 +747,34 @@ class Filesystem:
         """Discovery found another version (or nothing) where ``before`` was known."""
         inode = before.inode
         if inode is not None and not inode.has_unsaved and self.names.known(path) is not before:
-            inode.superseded = True
+            self._supersede(path, inode)
         self._invalidate(path)
+
+    def _supersede(self, path: str, inode: Inode) -> None:
+        inode.superseded = True
+        with self.names.lock:
+            if inode.opens:
+                self._outdated.setdefault(path, []).append(inode)
+
+    def outdated(self, inode: Inode) -> None:
+        """A reader found that the inode's version is gone: whoever opens from now on asks."""
+        with self.names.lock:
+            if inode.superseded or inode.unlinked or inode.has_unsaved:
+                return
+            self._supersede(inode.path, inode)
+        self.forget(inode.path)
+
+    def _is_outdated(self, path: str, inode: Inode) -> bool:
+        """Whether somebody still reads an older version than ``inode`` at ``path``.
+
+        The kernel has one set of pages for both. ``names.lock`` is held.
+        """
+        left = [old for old in self._outdated[path] if old.opens and old is not inode]
+        if left:
+            self._outdated[path] = left
+        else:
+            del self._outdated[path]
+        return bool(left)
 
     def _departed(self, inode: Inode) -> None:
         if inode.version is not None:

@@ -1,6 +1,8 @@
 """What a program holds between open and close."""
 
+import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -9,21 +11,31 @@ from yas3fs.fs.entries import Directory
 from yas3fs.fs.inode import Inode
 from yas3fs.fs.types import Attributes, DirectoryEntry
 from yas3fs.prefetch.readahead import ReadAhead
+from yas3fs.runtime import interrupts
 
 
 class _Opener(Protocol):
     def reopened(self, handle: "FileHandle") -> bool: ...
+    def outdated(self, inode: Inode) -> None: ...
     def released(self, inode: Inode) -> None: ...
 
 
 class FileHandle:
     """One open file description.
 
-    ``keep_cache``: the pages that the kernel has of this file are still right.
+    ``keep_cache``: the pages that the kernel has of this file are still right. ``direct``: others
+    still read an older version through these pages, this handle must not use them.
     """
 
     def __init__(
-        self, opener: _Opener, inode: Inode, flags: int, ahead: ReadAhead, *, keep_cache: bool
+        self,
+        opener: _Opener,
+        inode: Inode,
+        flags: int,
+        ahead: ReadAhead,
+        *,
+        keep_cache: bool,
+        direct: bool = False,
     ) -> None:
         self._opener = opener
         self.inode = inode
@@ -33,8 +45,11 @@ class FileHandle:
         self.writable = access != os.O_RDONLY
         self.readable = access != os.O_WRONLY
         self._ahead = ahead
-        self.begun = False
-        """Bytes of this version were seen or written: no other version may follow."""
+        self.begun = keep_cache
+        """Bytes of this version were seen (perhaps among the pages that the kernel kept) or
+        written: no other version may follow."""
+        self._first = threading.Lock()
+        self.direct = direct
 
     def getattr(self) -> Attributes:
         """As fstat(2)."""
@@ -45,6 +60,17 @@ class FileHandle:
 
     def read_into(self, target: memoryview, offset: int) -> int:
         """Bytes copied into ``target``, short only at the end; raises StaleHandle, StoreError."""
+        if not self.begun:
+            with self._alone():
+                return self._read_first(target, offset)
+        inode = self.inode
+        try:
+            return inode.read_into(target, offset, self._ahead)
+        except (NotFound, PreconditionFailed) as error:
+            self._opener.outdated(inode)
+            raise inode.stale() from error
+
+    def _read_first(self, target: memoryview, offset: int) -> int:
         while True:
             inode = self.inode
             try:
@@ -54,9 +80,25 @@ class FileHandle:
             except (NotFound, PreconditionFailed) as error:
                 if not self.begun and self._opener.reopened(self):
                     continue
+                self._opener.outdated(inode)
                 raise inode.stale() from error
             self.begun = True
             return count
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nothing was seen yet one thread at a time decides which version it will be."""
+        while not self._first.acquire(timeout=interrupts.SLICE):
+            interrupts.check()
+        try:
+            yield
+        finally:
+            self._first.release()
+
+    def _begin(self) -> None:
+        if not self.begun:
+            with self._alone():
+                self.begun = True
 
     def write(self, data: memoryview, offset: int) -> int:
         """Write all of ``data``; BadHandle, FileTooLarge, OSError (a full local disk)."""
@@ -64,12 +106,12 @@ class FileHandle:
             raise BadHandle(self.inode.path)
         if not data:
             return 0  # and no time changes
-        self.begun = True
+        self._begin()
         return self.inode.write(data, offset)
 
     def truncate(self, size: int) -> None:
         """As ftruncate(2); durable when the file is closed."""
-        self.begun = True
+        self._begin()
         self.inode.truncate(size)
 
     def flush(self) -> None:

@@ -85,7 +85,7 @@ class Inode:
         self.exclusive = False
         """Made with O_EXCL and not uploaded yet: the first upload must not replace an object."""
         self.shadows = False
-        """Renamed before it was stored: the object of the file it replaced is still there."""
+        """The object under the name is still another file's, which has lost its name."""
         self.unlinked = False
         self.superseded = False
         """The object was replaced elsewhere: what is open keeps this, new opens do not."""
@@ -287,7 +287,8 @@ class Inode:
 
     def _claim_key(self, key: str) -> None:
         if self._owner.before_write_to(key):
-            self.exclusive = False  # what is still there had lost its name before this was made
+            # What is still there had lost its name before this file was made.
+            self.exclusive, self.shadows = False, True
 
     def _upload(self) -> None:
         key = self._owner.key_of(self.path)
