@@ -73,7 +73,8 @@ answer = os.listdir(args[0])
 def test_every_name(kind: str, mounts: Mounts, request: pytest.FixtureRequest) -> None:
     server: servers.Server = request.getfixturevalue(f"{kind}_server")
     where = {"endpoint": server.endpoint, "bucket": new_bucket_name(server)}
-    names = [name.hex() for name in [*(n.encode() for n in NAMES + CONTROL[kind]), *RAW]]
+    text = NAMES if kind == "versitygw" else NAMES[::6]  # moto is slow
+    names = [name.hex() for name in [*(n.encode() for n in text + CONTROL[kind]), *RAW]]
     first = mounts(**where)
     shell('mkdir "$1/files" "$1/folders" "$1/links"', first.mountpoint)
     python(MAKE, first.mountpoint, names, timeout=120)

@@ -719,6 +719,8 @@ class Filesystem:
             inode.opens -= 1
             if inode.opens:
                 return
+            if inode.superseded and inode.path in self._outdated:
+                self._is_outdated(inode.path, inode)
         with inode.lock:
             if inode.opens == 0:
                 inode.release()

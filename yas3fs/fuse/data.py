@@ -46,7 +46,7 @@ class FileCallbacks:
     def _register(self, info: int, handle: ServedFile) -> None:
         fields = self._info.from_address(info)
         fields.fh = self._files.add(handle)
-        if O_DIRECT and fields.flags & O_DIRECT:
+        if (O_DIRECT and fields.flags & O_DIRECT) or getattr(handle, "direct", False):
             fields.direct_io = 1
         elif handle.keep_cache:
             fields.keep_cache = 1

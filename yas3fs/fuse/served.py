@@ -12,7 +12,10 @@ from yas3fs.fs.types import Attributes, Caller, DirectoryEntry, FilesystemStatis
 
 
 class ServedFile(Protocol):
-    """An open file. Its memoryviews belong to the kernel edge and end with the call."""
+    """An open file. Its memoryviews belong to the kernel edge and end with the call.
+
+    It may also have ``direct: bool``: true keeps the kernel's pages out of its reads and writes.
+    """
 
     @property
     def keep_cache(self) -> bool: ...
