@@ -491,6 +491,10 @@ class Discovery:
                     directory.large = True
                     return None
             self._report_skipped(path, skipped)
+            if skipped and marker is None and not files and not folders:
+                directory.marker = (
+                    directory.marker or False
+                )  # there is something, if not to be seen
             return self._take_listing(path, directory, files, folders, marker, touched, asked_at)
         finally:
             self._names.answered(directory, touched)

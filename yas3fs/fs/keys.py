@@ -96,8 +96,10 @@ class KeyMap:
             return "/"
         if not key.startswith(self._base):
             return None
-        rest = key[len(self._base) :].removesuffix("/")
-        names = [key_to_name(component) for component in rest.split("/")] if rest else []
+        rest = key[len(self._base) :]
+        if not rest:
+            return "/"
+        names = [key_to_name(component) for component in rest.removesuffix("/").split("/")]
         if any(name is None for name in names):
             return None
         return "/" + "/".join(name for name in names if name is not None)
