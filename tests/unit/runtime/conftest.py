@@ -1,0 +1,3 @@
+"""The tests of this room."""
+
+import tests.functional.profile  # noqa: F401
