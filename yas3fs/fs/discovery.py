@@ -491,11 +491,10 @@ class Discovery:
                     directory.large = True
                     return None
             self._report_skipped(path, skipped)
-            if skipped and marker is None and not files and not folders:
-                directory.marker = (
-                    directory.marker or False
-                )  # there is something, if not to be seen
-            return self._take_listing(path, directory, files, folders, marker, touched, asked_at)
+            empty = not files and not folders and marker is None and not skipped
+            return self._take_listing(
+                path, directory, files, folders, marker, touched, asked_at, empty=empty
+            )
         finally:
             self._names.answered(directory, touched)
 
@@ -535,12 +534,13 @@ class Discovery:
         marker: ListedObject | None,
         touched: set[str],
         asked_at: int,
+        *,
+        empty: bool,
     ) -> list[str] | None:
         with self._names.lock:
             if self._names.known(path) is not directory:
                 return None  # moved or deleted meanwhile
             if path != "/":
-                empty = not files and not folders and marker is None
                 local = self._has_local_children(directory)
                 if empty and not local and directory.marker is not True and not touched:
                     # Deleted by somebody else meanwhile.
