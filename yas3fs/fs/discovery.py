@@ -240,7 +240,7 @@ class Discovery:
             if not self._fresh(known.complete_at):
                 self._list_first_page(path, known)
             if known.large or self._fresh(known.complete_at, asked_at):
-                return known.large or bool(known.children)
+                return known.large or known.unseen or bool(known.children)
         page = self._store.list_page(self._keys.children(path), limit=2 + len(self.dying))
         return any(listed.key not in self.dying for listed in page.objects)
 
@@ -491,6 +491,7 @@ class Discovery:
                     directory.large = True
                     return None
             self._report_skipped(path, skipped)
+            directory.unseen = bool(skipped)
             empty = not files and not folders and marker is None and not skipped
             return self._take_listing(
                 path, directory, files, folders, marker, touched, asked_at, empty=empty

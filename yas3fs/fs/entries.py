@@ -145,6 +145,7 @@ class Directory(Entry):
         "misses",
         "opened",
         "scan",
+        "unseen",
     )
 
     def __init__(self, mode: int = stat.S_IFDIR) -> None:
@@ -160,6 +161,8 @@ class Directory(Entry):
         self.opened = 0
         """Opens since the listing: whether names are looked up to be read."""
         self.scan: Scan | None = None
+        self.unseen = False
+        """Whether keys lie below that cannot be file names."""
 
     def attributes(self) -> Attributes:
         found = super().attributes()
