@@ -64,6 +64,13 @@ class Extent:
         self.error: BaseException | None = None
         self.condition: threading.Condition | None = None
 
+    def let_go(self) -> None:
+        """The memory is somebody else's from here on."""
+        self.memory = bytearray()
+        self.view = memoryview(self.memory)
+        self._anchor = ctypes.c_char()
+        self.address = 0
+
     @property
     def end(self) -> int:
         """Offset in the object behind the extent's last byte."""
@@ -367,6 +374,8 @@ class MemoryCache:
         ):
             self._spare.append(memory)
             self._spare_bytes += len(memory)
+        if extent.pins == 0:  # whoever still knows the extent must not keep its memory
+            extent.let_go()
 
     def _memory(self, length: int) -> mmap.mmap | bytearray:
         for index, memory in enumerate(self._spare):
