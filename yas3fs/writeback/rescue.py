@@ -39,10 +39,11 @@ class RescueFolder:
                 "ranges": list(staging.present),
                 "complete": staging.present.covers(0, staging.size),
             }
-            with open(f"{path}.json", "x", encoding="utf-8") as file:
+            with open(f"{path}.part", "x", encoding="utf-8") as file:
                 json.dump(document, file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
+            os.rename(f"{path}.part", f"{path}.json")  # whoever sees it can read it
         except OSError as error:
             _log.critical(
                 "content of %r is LOST: not uploaded (%s), not rescued to %s (%s)",
