@@ -46,6 +46,7 @@ def plan_parts(
     what it lacks from the unchanged one behind it.
     """
     unit = max(part_size, minimum, -(-size // _PLANNED_PARTS))
+    unit = min(unit, MAX_PART_SIZE - minimum)  # a last part may be longer by almost that
     parts: list[PlannedPart] = []
     position = 0
     for start, end in [*unchanged, (size, size)]:
