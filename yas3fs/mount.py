@@ -15,10 +15,11 @@ from yas3fs.cache.memory import MemoryCache
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import ConfigError, MountError, StoreError, Yas3fsError
 from yas3fs.fs.attributes import Defaults, compose_headers
-from yas3fs.fs.filesystem import Filesystem, FilesystemSettings, Parts
+from yas3fs.fs.filesystem import Filesystem
 from yas3fs.fs.keys import KeyMap
 from yas3fs.fs.recovery import recover
 from yas3fs.fs.types import Attributes
+from yas3fs.fs.volume import FilesystemSettings, Parts
 from yas3fs.fuse.options import SessionOptions
 from yas3fs.fuse.session import Session
 from yas3fs.objectstore.factory import check_access, open_store

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from yas3fs.cache.memory import MemoryCache
-from yas3fs.fs.filesystem import Filesystem, FilesystemSettings, Parts
+from yas3fs.fs.filesystem import Filesystem
 from yas3fs.fs.recovery import recover
 from yas3fs.fs.types import Caller
+from yas3fs.fs.volume import FilesystemSettings, Parts
 from yas3fs.objectstore.protocol import ObjectStore
 from yas3fs.prefetch.reader import Reader
 from yas3fs.runtime.clock import Clock, ManualClock

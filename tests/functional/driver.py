@@ -197,12 +197,12 @@ class CoreDriver:
         finally:
             handle.release()
             path = handle.inode.path
-            if path in self.core.fs.hidden and not self._openers(path):
+            if path in self.core.fs.volume.hidden and not self._openers(path):
                 self._do(lambda: self.core.fs.unlink(path))
 
     def _openers(self, path: str) -> list[_Open]:
         return [o for o in self._open.values() if o.handle.inode.path == path
-                and not (o.handle.inode.unlinked and path not in self.core.fs.hidden)]  # fmt: skip
+                and not (o.handle.inode.unlinked and path not in self.core.fs.volume.hidden)]  # fmt: skip
 
     def pread(self, fd: int, size: int, offset: int) -> bytes:
         if not self._handle(fd).readable:

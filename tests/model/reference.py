@@ -243,7 +243,7 @@ class Model:
 
     def do_compare(self) -> None:
         self.compare_tree("/")
-        count, bound = self.core.fs.names.count, 10_000
+        count, bound = self.core.fs.volume.names.count, 10_000
         assert 0 <= count <= bound, self.explain("entries", count, bound)
 
     def do_remount(self) -> None:
@@ -272,7 +272,7 @@ class Model:
         if parent != "/" and self._kind(parent) != stat.S_IFDIR:
             return
         kind, data = self._kind(path), self.data()
-        self.core.fs.departures.drain()
+        self.core.fs.volume.departures.drain()
         self.clock.advance(1)  # the same bytes in the same second are the same version to a listing
         key = name_to_key(path[1:])
         if kind in (0, stat.S_IFREG, stat.S_IFLNK, stat.S_IFIFO) and self.random.random() < 0.6:

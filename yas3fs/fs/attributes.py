@@ -33,6 +33,8 @@ _NS = 1_000_000_000
 DIRECTORY_TYPE = "application/x-directory"
 SYMLINK_TYPE = "application/x-symlink"
 _DEFAULT_TYPE = "application/octet-stream"
+MAX_EXPIRATION = 7 * 24 * 3600
+"""Seconds for which SigV4 lets a signed URL live; the default of 30 days is capped to it."""
 
 Xattrs = dict[str, bytes]
 

@@ -9,7 +9,6 @@ import logging
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from yas3fs.cache.memory import Version
 from yas3fs.errors import (
@@ -26,16 +25,15 @@ from yas3fs.errors import (
 )
 from yas3fs.fs.copies import copy_object
 from yas3fs.fs.entries import NEVER, Directory, Entry
+from yas3fs.fs.files import OpenFiles
 from yas3fs.fs.inode import Inode
 from yas3fs.fs.keys import is_hidden_name, name_of
 from yas3fs.fs.namespace import walk_paths
 from yas3fs.fs.types import RENAME_NOREPLACE
+from yas3fs.fs.volume import Volume
 from yas3fs.objectstore.protocol import MAX_KEY_BYTES, ListedObject, ObjectStore, Written
 from yas3fs.runtime import interrupts
 from yas3fs.runtime.pools import for_each
-
-if TYPE_CHECKING:
-    from yas3fs.fs.filesystem import Filesystem
 
 _log = logging.getLogger(__name__)
 
@@ -43,44 +41,48 @@ _log = logging.getLogger(__name__)
 class Moves:
     """The rename verb of one file system."""
 
-    def __init__(self, filesystem: "Filesystem") -> None:
-        self._fs = filesystem
+    def __init__(self, volume: Volume, files: OpenFiles) -> None:
+        self._volume = volume
+        self._files = files
 
     def rename(self, old: str, new: str, flags: int) -> None:
         """As renameat2(2); RENAME_NOREPLACE is the only flag there is."""
-        fs = self._fs
+        volume = self._volume
         if flags & ~RENAME_NOREPLACE:
             raise InvalidArgument("only RENAME_NOREPLACE is supported")
         if is_hidden_name(name_of(new)) and self._hide(old, new):
             return
         if old == new:
-            fs.lookup(old)
+            volume.lookup(old)
             if flags & RENAME_NOREPLACE:
                 raise Exists(new)
             return
         if new.startswith(old + "/"):
             raise InvalidArgument(f"{new!r} lies below {old!r}")
-        entry = fs.lookup(old)
+        entry = volume.lookup(old)
         directory = isinstance(entry, Directory)
-        with fs.claims.claim(old, new, tree=directory):
-            entry = fs.lookup(old)
+        with volume.claims.claim(old, new, tree=directory):
+            entry = volume.lookup(old)
             if isinstance(entry, Directory) is not directory:
                 raise NoEntry(old)
-            fs.keys.file(new)
-            with fs.held_directory(old) as source_parent, fs.held_directory(new) as new_parent:
+            volume.keys.file(new)
+            with (
+                volume.held_directory(old) as source_parent,
+                volume.held_directory(new) as new_parent,
+            ):
                 target = self._check_target(new, entry, flags)
-                fs.keep_parent(old, source_parent)
+                volume.keep_parent(old, source_parent)
                 if isinstance(entry, Directory):
                     self._rename_directory(old, new, entry, target)
                 else:
                     self._rename_file(old, new, entry, target)
-                fs.touch(source_parent)
-                fs.touch(new_parent)
+                volume.touch(source_parent)
+                volume.touch(new_parent)
 
     def _check_target(self, new: str, entry: Entry, flags: int) -> Entry | None:
-        fs = self._fs
+        volume = self._volume
         try:
-            target = fs.lookup(new)
+            target = volume.lookup(new)
         except NoEntry:
             return None
         if flags & RENAME_NOREPLACE:
@@ -88,7 +90,7 @@ class Moves:
         if isinstance(target, Directory):
             if not isinstance(entry, Directory):
                 raise IsADirectory(new)
-            fs.check_empty(new, target)
+            volume.check_empty(new, target)
         elif isinstance(entry, Directory):
             raise NotADirectory(new)
         return target
@@ -97,29 +99,29 @@ class Moves:
 
     def _hide(self, old: str, new: str) -> bool:
         """The kernel library puts an open file out of sight: it has no name from here on."""
-        fs = self._fs
-        with fs.claims.claim(old), fs.held_directory(old) as parent:
-            entry = fs.lookup(old)
+        volume = self._volume
+        with volume.claims.claim(old), volume.held_directory(old) as parent:
+            entry = volume.lookup(old)
             inode = entry.inode
             if inode is None or inode.opens == 0 or not stat.S_ISREG(entry.mode):
                 return False
-            fs.keep_parent(old, parent)
+            volume.keep_parent(old, parent)
             with inode.lock:
                 stored = inode.is_stored
                 inode.drop_stream()
                 inode.unlinked = True
                 vacated, inode.vacated = inode.vacated, []
-                key = fs.keys.file(old)
+                key = volume.keys.file(old)
                 inode.path = new
-                with fs.names.lock:
-                    fs.hidden[new] = entry
-                    fs.names.remove(parent, name_of(old))
+                with volume.names.lock:
+                    volume.hidden[new] = entry
+                    volume.names.remove(parent, name_of(old))
             if stored:
-                fs.departures.schedule(key, inode)
+                volume.departures.schedule(key, inode)
             for earlier in vacated:
-                fs.departures.finish(earlier)
-            entry.ctime_ns = fs.now_ns()
-            fs.touch(parent)
+                volume.departures.finish(earlier)
+            entry.ctime_ns = volume.now_ns()
+            volume.touch(parent)
         return True
 
     # -- one file --------------------------------------------------------------------------
@@ -143,92 +145,94 @@ class Moves:
 
     def _move_unsaved(self, old: str, new: str, entry: Entry, target: Entry | None) -> None:
         """The content is all here and not in the store yet: it will be stored under ``new``."""
-        fs = self._fs
+        volume = self._volume
         inode = entry.inode
         assert inode is not None
-        old_key, new_key = fs.keys.file(old), fs.keys.file(new)
-        left = fs.before_write_to(new_key)
+        old_key, new_key = volume.keys.file(old), volume.keys.file(new)
+        left = volume.before_write_to(new_key)
         if inode.is_stored:
             # What an earlier fsync() made durable stays until the new name is.
             inode.vacated.append(old_key)
-            fs.departures.vacate(old_key)
+            volume.departures.vacate(old_key)
             inode.version = None
         inode.shadows = left
         if target is not None:
             inode.shadows = left or target.inode is None or target.inode.is_stored
             if target.inode is not None:
-                fs.lost_name(target.inode)
+                self._files.lost_name(target.inode)
         inode.exclusive = False
         inode.path = new
-        entry.ctime_ns = fs.now_ns()
-        fs.names.move(old, new, entry)
+        entry.ctime_ns = volume.now_ns()
+        volume.names.move(old, new, entry)
 
     def _copy_and_delete(self, old: str, new: str, entry: Entry, replaced: Inode | None) -> None:
-        fs = self._fs
-        before = fs.version_of(old, entry)
-        new_key = fs.keys.file(new)
-        fs.before_write_to(new_key)
+        volume = self._volume
+        before = volume.version_of(old, entry)
+        new_key = volume.keys.file(new)
+        volume.before_write_to(new_key)
         try:
             written = copy_object(
-                fs.store, fs.parts.metadata_pool, before.key, new_key, entry.size,
+                volume.store, volume.parts.metadata_pool, before.key, new_key, entry.size,
                 source_etag=entry.etag,
             )  # fmt: skip
         except (NotFound, PreconditionFailed) as error:
-            fs.forget(old)
+            volume.forget(old)
             raise NoEntry(old) if isinstance(error, NotFound) else error from error
         except StoreError:
-            fs.forget(new)  # it may have happened
+            volume.forget(new)  # it may have happened
             raise
         if replaced is not None:
-            fs.lost_name(replaced)
+            self._files.lost_name(replaced)
         try:
-            fs.store.delete(before.key)
+            volume.store.delete(before.key)
         except StoreError:
-            fs.forget(old)
-            fs.forget(new)
+            volume.forget(old)
+            volume.forget(new)
             raise
-        fs.names.move(old, new, entry)
-        fs.new_version(new, entry, before, written)
-        entry.ctime_ns = fs.now_ns()
+        volume.names.move(old, new, entry)
+        volume.new_version(new, entry, before, written)
+        entry.ctime_ns = volume.now_ns()
 
     # -- directories -----------------------------------------------------------------------
 
     def _rename_directory(
         self, old: str, new: str, directory: Directory, target: Entry | None
     ) -> None:
-        fs = self._fs
+        volume = self._volume
         with ExitStack() as locks:
             # Nothing below is uploaded under its old name once that has been copied.
-            for _, entry in fs.known_below(old):
+            for _, entry in volume.known_below(old):
                 if entry.inode is not None:
                     locks.enter_context(entry.inode.lock)
             self._settle_open_files(old)
-            source, destination = fs.keys.children(old), fs.keys.children(new)
-            objects = [o for o in list_all(fs.store, source) if o.key not in fs.discovery.dying]
+            source, destination = volume.keys.children(old), volume.keys.children(new)
+            objects = [
+                o for o in list_all(volume.store, source) if o.key not in volume.discovery.dying
+            ]
             _check_lengths(objects, source, destination)
-            record = fs.parts.journal.begin(
+            record = volume.parts.journal.begin(
                 "rename",
-                {"source": source, "target": destination, "begun": fs.parts.clock.time()},
+                {"source": source, "target": destination, "begun": volume.parts.clock.time()},
                 durable=True,
             )
             try:
                 copies = self._copy_tree(objects, source, destination)
                 if source not in copies:  # without a marker of its own it might vanish
-                    fs.before_write_to(destination)
-                    fs.store.put(destination, b"", fs.headers_of(destination, directory))
+                    volume.before_write_to(destination)
+                    volume.store.put(destination, b"", volume.headers_of(destination, directory))
             except BaseException:
                 self._take_back(objects, source, destination, target)
-                fs.forget(new)
-                fs.parts.journal.end(record)
+                volume.forget(new)
+                volume.parts.journal.end(record)
                 raise
             try:
-                failed = fs.store.delete_many([listed.key for listed in objects])
+                failed = volume.store.delete_many([listed.key for listed in objects])
             except StoreError as error:
                 failed = [(source, error)]
-            fs.parts.journal.end(record)
+            volume.parts.journal.end(record)
             self._follow(old, new, directory, copies, source, destination)
         if failed:
-            fs.forget(old)
+            volume.forget(old)
             key, reason = failed[0]
             _log.error("%d objects stayed below %r after a rename: %s", len(failed), old, reason)
             raise reason if isinstance(reason, Yas3fsError) else StoreError(f"{key!r}: {reason}")
@@ -237,16 +241,16 @@ class Moves:
         self, objects: list[ListedObject], source: str, destination: str, target: Entry | None
     ) -> None:
         """Delete the copies of a rename that failed; an empty directory that was there stays."""
-        fs = self._fs
+        volume = self._volume
         undone = [destination + listed.key[len(source) :] for listed in objects]
         with interrupts.serve(None):
             try:
                 if target is not None:
-                    fs.store.put(destination, b"", fs.headers_of(destination, target))
+                    volume.store.put(destination, b"", volume.headers_of(destination, target))
                     undone = [key for key in undone if key != destination]
                 else:
                     undone.append(destination)
-                failed = fs.store.delete_many(undone)
+                failed = volume.store.delete_many(undone)
             except StoreError as error:
                 failed = [(destination, error)]
         if failed:
@@ -257,8 +261,8 @@ class Moves:
 
     def _settle_open_files(self, old: str) -> None:
         """Unsaved content either moves with its name or is stored first."""
-        fs = self._fs
-        for _, entry in fs.known_below(old):
+        volume = self._volume
+        for _, entry in volume.known_below(old):
             if entry.inode is not None:
                 with entry.inode.lock:
                     if entry.inode.has_unsaved:
@@ -268,19 +272,19 @@ class Moves:
         self, objects: list[ListedObject], source: str, destination: str
     ) -> dict[str, tuple[str, Written]]:
         """Returns the ETag that each source key had, and what its copy is."""
-        fs = self._fs
+        volume = self._volume
         copies: dict[str, tuple[str, Written]] = {}
 
         def copy(listed: ListedObject) -> None:
             key = destination + listed.key[len(source) :]
-            fs.before_write_to(key)
+            volume.before_write_to(key)
             written = copy_object(
-                fs.store, fs.parts.uploader.pool, listed.key, key, listed.size,
+                volume.store, volume.parts.uploader.pool, listed.key, key, listed.size,
                 source_etag=listed.etag,
             )  # fmt: skip
             copies[listed.key] = (listed.etag, written)
 
-        for_each(fs.parts.metadata_pool, copy, objects)
+        for_each(volume.parts.metadata_pool, copy, objects)
         return copies
 
     def _follow(
@@ -293,23 +297,25 @@ class Moves:
         destination: str,
     ) -> None:
         """What is known of the tree is known under its new name."""
-        fs = self._fs
-        with fs.names.lock:
-            fs.names.move(old, new, directory)
-            node = fs.names.find(new)
+        volume = self._volume
+        with volume.names.lock:
+            volume.names.move(old, new, directory)
+            node = volume.names.find(new)
             known = list(walk_paths(new, node)) if node is not None else []
         if isinstance(node, Directory):
             node.marker = True
-            node.ctime_ns = fs.now_ns()
+            node.ctime_ns = volume.now_ns()
         for path, entry in known:
-            key = fs.keys.marker(path) if isinstance(entry, Directory) else fs.keys.file(path)
+            key = (
+                volume.keys.marker(path) if isinstance(entry, Directory) else volume.keys.file(path)
+            )
             before = source + key[len(destination) :]
             etag, written = copies.get(before, ("", None))
             known_etag = entry.etag
             if written is not None and not isinstance(entry, Directory):
                 if known_etag == etag:
                     old_version = Version(before, known_etag, entry.size)
-                    fs.new_version(path, entry, old_version, written)
+                    volume.new_version(path, entry, old_version, written)
                 else:  # somebody else had stored another version: nothing is known of it
                     entry.checked = NEVER
             inode = entry.inode

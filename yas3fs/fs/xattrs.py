@@ -6,27 +6,23 @@ a tool that copies all attributes must not try to set them on the copy.
 
 import stat
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from yas3fs.errors import Exists, InvalidArgument, NoAttribute, NotPermitted, Unsupported
+from yas3fs.fs.attributes import MAX_EXPIRATION
 from yas3fs.fs.entries import Directory, Entry
 from yas3fs.fs.types import XATTR_CREATE, XATTR_REPLACE
-
-if TYPE_CHECKING:
-    from yas3fs.fs.filesystem import Filesystem
+from yas3fs.fs.volume import Volume
 
 _VIRTUAL = "user.yas3fs."
 _EXPIRATION = _VIRTUAL + "expiration"
-MAX_EXPIRATION = 7 * 24 * 3600
-"""Seconds for which SigV4 lets a signed URL live; the default of 30 days is capped to it."""
 
 
 class ExtendedAttributes:
     """The xattr verbs of one file system."""
 
-    def __init__(self, filesystem: "Filesystem", expiration: int = MAX_EXPIRATION) -> None:
-        self._fs = filesystem
+    def __init__(self, volume: Volume, expiration: int = MAX_EXPIRATION) -> None:
+        self._volume = volume
         self._expiration = min(expiration, MAX_EXPIRATION)
 
     @staticmethod
@@ -38,7 +34,7 @@ class ExtendedAttributes:
         name = self._full_name(name)
         if not name.startswith("user."):
             raise Unsupported(name)
-        entry = self._fs.lookup(path)
+        entry = self._volume.lookup(path)
         if name.startswith(_VIRTUAL):
             return self._virtual(path, entry, name).encode("utf-8", "surrogateescape")
         value = entry.xattrs.get(name)
@@ -48,7 +44,7 @@ class ExtendedAttributes:
 
     def names(self, path: str) -> list[str]:
         """Names of the user's own attributes."""
-        return [n for n in self._fs.lookup(path).xattrs if not n.startswith(_VIRTUAL)]
+        return [n for n in self._volume.lookup(path).xattrs if not n.startswith(_VIRTUAL)]
 
     def set(self, path: str, name: str, value: bytes, flags: int) -> None:
         """Set a value; Exists (XATTR_CREATE), NoAttribute (XATTR_REPLACE), NoSpace past 2 KiB."""
@@ -82,14 +78,14 @@ class ExtendedAttributes:
         self._change(path, change)
 
     def _change(self, path: str, change: Callable[[dict[str, bytes]], None]) -> None:
-        fs = self._fs
-        with fs.claims.claim(path):
-            entry = fs.lookup(path)
+        volume = self._volume
+        with volume.claims.claim(path):
+            entry = volume.lookup(path)
             xattrs = dict(entry.xattrs)
             change(xattrs)
             attributes = entry.attributes()
-            attributes.ctime_ns = fs.now_ns()
-            fs.store_attributes(path, entry, attributes, xattrs)
+            attributes.ctime_ns = volume.now_ns()
+            volume.store_attributes(path, entry, attributes, xattrs)
 
     @staticmethod
     def _check_virtual(name: str, value: bytes) -> None:
@@ -103,20 +99,20 @@ class ExtendedAttributes:
             raise InvalidArgument(f"{name} takes 1 to {MAX_EXPIRATION} seconds")
 
     def _virtual(self, path: str, entry: Entry, name: str) -> str:
-        fs = self._fs
-        key = fs.keys.marker(path) if isinstance(entry, Directory) else fs.keys.file(path)
+        volume = self._volume
+        key = volume.keys.marker(path) if isinstance(entry, Directory) else volume.keys.file(path)
         stored = entry.xattrs.get(_EXPIRATION)
         expiration = int(stored) if stored is not None else self._expiration
         match name.removeprefix(_VIRTUAL):
             case "bucket":
-                return fs.settings.bucket
+                return volume.settings.bucket
             case "key":
                 return key
             case "URL":
-                parts = urlsplit(fs.store.presign(key, expiration))
+                parts = urlsplit(volume.store.presign(key, expiration))
                 return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
             case "signedURL" if stat.S_ISREG(entry.mode):
-                return fs.store.presign(key, expiration)
+                return volume.store.presign(key, expiration)
             case "expiration":
                 return str(expiration)
         raise NoAttribute(name)
