@@ -201,8 +201,9 @@ class CoreDriver:
                 self._do(lambda: self.core.fs.unlink(path))
 
     def _openers(self, path: str) -> list[_Open]:
-        return [o for o in self._open.values() if o.handle.inode.path == path
-                and not (o.handle.inode.unlinked and path not in self.core.fs.volume.hidden)]  # fmt: skip
+        hidden = path in self.core.fs.volume.hidden
+        found = [o for o in self._open.values() if o.handle.inode.path == path]
+        return [o for o in found if hidden or not o.handle.inode.unlinked]
 
     def pread(self, fd: int, size: int, offset: int) -> bytes:
         if not self._handle(fd).readable:

@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import random
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ class File:
 
 @given(steps)
 def test_agrees_with_a_buffer(made: list[tuple[str, int, bytes]]) -> None:
-    file, model = File("/tmp"), bytearray(BASE)
+    file, model = File(tempfile.gettempdir()), bytearray(BASE)
     for what, offset, data in made:
         if what == "write":
             if data:
