@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 
 from yas3fs.cache.memory import Version
 from yas3fs.errors import (
@@ -22,17 +21,17 @@ from yas3fs.errors import (
     NotFound,
     PreconditionFailed,
 )
-from yas3fs.fs.attributes import Defaults, Xattrs, decode, foreign_headers
+from yas3fs.fs.answers import Answers, has_local_children
+from yas3fs.fs.attributes import Defaults
 from yas3fs.fs.entries import FOREVER, NEVER, Directory, Entry, Scan
-from yas3fs.fs.keys import KeyMap, join, key_to_name, name_of, parent_of
+from yas3fs.fs.keys import KeyMap, join, name_of, parent_of
+from yas3fs.fs.listing import read_listing
 from yas3fs.fs.namespace import Namespace, has_local_content
-from yas3fs.fs.types import Attributes
-from yas3fs.objectstore.protocol import Headers, ListedObject, ObjectInfo, ObjectStore
+from yas3fs.objectstore.protocol import ObjectInfo, ObjectStore
 from yas3fs.runtime import interrupts
 
 _log = logging.getLogger(__name__)
 
-_SECOND = 1_000_000_000
 _ATTEMPTS = 64
 """Times that an answer may be out of date when it comes before that counts as an error."""
 _MAX_BATCH = 256
@@ -46,8 +45,7 @@ class Discovery:
     """What one mount learns from its store.
 
     ``ttl`` (seconds, may be infinite) is how long an answer is believed; ``now`` tells monotonic
-    milliseconds. ``changed`` is called
-    with each path whose object turned out to be another version, or gone, and what was known of it.
+    milliseconds. For ``changed`` and ``started`` see :class:`Answers`.
     """
 
     def __init__(
@@ -69,18 +67,24 @@ class Discovery:
         self._keys = keys
         self._names = namespace
         self._pool = pool
-        self.defaults = defaults
         self.ttl = ttl
         self._metadata = metadata
         self._now = now
-        self._changed = changed
-        self._started = started
         self._fetch = fetch
         self._pending: dict[str, Future[None]] = {}
         self._listings: dict[str, Future[None]] = {}
         self._pending_lock = threading.RLock()
         self.dying: set[str] = set()
         """Keys whose objects are about to be deleted by this node: nobody is shown them."""
+        self._answers = Answers(
+            namespace,
+            keys,
+            defaults,
+            metadata=metadata,
+            started=started,
+            changed=changed,
+            dying=self.dying,
+        )
 
     # -- what is believed ------------------------------------------------------------------
 
@@ -186,7 +190,7 @@ class Discovery:
         info = self._get_small(path, parent, parent.children.get(name))
         if info is None:
             info = self._head(self._keys.file(path))
-        return self._take_head(path, parent, name, info, touched, asked_at)
+        return self._answers.take_head(path, parent, name, info, touched, asked_at)
 
     def _get_small(self, path: str, parent: Directory, entry: Entry | None) -> ObjectInfo | None:
         """GET in place of HEAD, for a small file that is likely to be read next.
@@ -226,12 +230,12 @@ class Discovery:
         elif not (isinstance(known, Directory) and known.marker is False):
             info = self._head(key)
         with self._names.lock:
-            if self._overtaken(path, parent, name, touched):
+            if self._answers.overtaken(path, parent, name, touched):
                 return True
-            if info is None and not below and not self._has_local_children(known):
-                self._drop(path, parent, name)
+            if info is None and not below and not has_local_children(known):
+                self._answers.drop(path, parent, name)
                 return False
-            self._take_directory(path, parent, name, info, asked_at)
+            self._answers.take_directory(path, parent, name, info, asked_at)
         return True
 
     def _look_below(self, path: str, known: Entry | None, asked_at: int) -> bool:
@@ -243,16 +247,6 @@ class Discovery:
                 return known.large or known.unseen or bool(known.children)
         page = self._store.list_page(self._keys.children(path), limit=2 + len(self.dying))
         return any(listed.key not in self.dying for listed in page.objects)
-
-    def _overtaken(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
-        """Whether this node changed the name, or moved its directory, since it asked."""
-        return name in touched or self._names.known(parent_of(path)) is not parent
-
-    @staticmethod
-    def _has_local_children(entry: Entry | None) -> bool:
-        return isinstance(entry, Directory) and any(
-            has_local_content(child) for child in entry.children.values()
-        )
 
     def _ask_unknown(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
         """Nothing is known of the name: HEAD it, while the pool lists the parent or below it.
@@ -267,7 +261,7 @@ class Discovery:
             listing = self._list_ahead(parent_of(path), parent)
         info = self._head(self._keys.file(path))
         if info is not None:
-            return self._take_head(path, parent, name, info, touched, asked_at)
+            return self._answers.take_head(path, parent, name, info, touched, asked_at)
         if not large:
             interrupts.result(listing)
             if self._fresh(parent.complete_at, asked_at):
@@ -275,7 +269,7 @@ class Discovery:
             below = self._pool.submit(self._look_below, path, None, asked_at)
         if interrupts.result(below):
             return self._ask_directory(path, parent, name, touched)
-        return self._take_head(path, parent, name, None, touched, asked_at)
+        return self._answers.take_head(path, parent, name, None, touched, asked_at)
 
     def _list_ahead(self, path: str, directory: Directory) -> "Future[None]":
         """List the first page in the pool; whoever asks meanwhile shares it."""
@@ -287,25 +281,6 @@ class Discovery:
             self._listings[path] = listing
         listing.add_done_callback(lambda _: self._listings.pop(path, None))
         return listing
-
-    def _take_head(
-        self,
-        path: str,
-        parent: Directory,
-        name: str,
-        info: ObjectInfo | None,
-        touched: set[str],
-        asked_at: int,
-    ) -> bool:
-        """Put in what HEAD said of the name as a file; whether there is one."""
-        with self._names.lock:
-            if self._overtaken(path, parent, name, touched):
-                return True
-            if info is None:
-                self._drop(path, parent, name)
-                return False
-            self._take_file(path, parent, name, info, asked_at)
-        return True
 
     def _ask_root(self) -> None:
         root = self._names.root
@@ -319,7 +294,7 @@ class Discovery:
         with self._names.lock:
             if not self._fresh(root.checked):
                 root.marker = info is not None
-                self._learn(root, info, directory=True)
+                self._answers.learn(root, info, directory=True)
                 root.checked = asked_at
 
     def _head(self, key: str) -> ObjectInfo | None:
@@ -330,70 +305,6 @@ class Discovery:
         except NotFound:
             return None
         return None if key in self.dying else info
-
-    # -- taking answers --------------------------------------------------------------------
-
-    def _take_file(
-        self, path: str, parent: Directory, name: str, info: ObjectInfo, asked_at: int
-    ) -> None:
-        """Put a HEAD's answer in; names.lock is held."""
-        entry = parent.children.get(name)
-        if entry is not None and has_local_content(entry):
-            return
-        modified = round(info.last_modified * 1_000_000_000)
-        before, told = entry, False
-        if entry is None or isinstance(entry, Directory) or entry.etag != info.etag:
-            told = entry is not None
-            entry = Entry(0, info.size, info.etag, modified)
-            self._names.put(parent, name, entry, touch=False)
-        elif entry.known and entry.modified:
-            told = abs(entry.modified - modified) >= _SECOND  # the same bytes, other attributes
-        if entry.modified // _SECOND != modified // _SECOND:
-            entry.modified = modified  # a listing's fraction of a second is kept: HEAD has none
-        self._learn(entry, info, directory=False)
-        entry.checked = asked_at
-        if told and before is not None:
-            self._changed(path, before)
-
-    def _take_directory(
-        self, path: str, parent: Directory, name: str, info: ObjectInfo | None, asked_at: int
-    ) -> None:
-        entry = parent.children.get(name)
-        replaced: Entry | None = None
-        if not isinstance(entry, Directory):
-            if entry is not None:
-                if has_local_content(entry):
-                    return
-                replaced = entry
-            entry = Directory()
-            self._names.put(parent, name, entry, touch=False)
-            if replaced is not None:
-                self._changed(path, replaced)
-        if entry.marker is not False or info is not None:
-            entry.marker = info is not None
-        before = entry.attributes() if entry.known else None
-        self._learn(entry, info, directory=True)
-        entry.checked = asked_at
-        if before is not None and before != entry.attributes():
-            self._changed(path, entry)
-
-    def _drop(self, path: str, parent: Directory, name: str) -> None:
-        entry = parent.children.get(name)
-        if entry is not None and not has_local_content(entry):
-            self._names.remove(parent, name, touch=False)
-            self._changed(path, entry)
-
-    def _learn(self, entry: Entry, info: ObjectInfo | None, *, directory: bool) -> None:
-        attributes, xattrs = self.interpret(info, directory=directory)
-        headers = foreign_headers(info.headers, info.key) if info is not None else None
-        entry.learn(attributes, xattrs, headers)
-
-    def interpret(self, info: ObjectInfo | None, *, directory: bool) -> tuple[Attributes, Xattrs]:
-        """What an object's metadata says, with the mount's defaults for what it does not."""
-        if info is None:
-            return decode(Headers(), 0, self._started, self.defaults, directory=True)
-        headers = info.headers if self._metadata else replace(info.headers, metadata={})
-        return decode(headers, info.size, info.last_modified, self.defaults, directory=directory)
 
     # -- many names ------------------------------------------------------------------------
 
@@ -461,127 +372,14 @@ class Discovery:
         self._list(path, directory, 1)
 
     def _list(self, path: str, directory: Directory, max_pages: int | None) -> list[str] | None:
-        prefix = self._keys.children(path)
         asked_at = self._now()
         touched = self._names.asking(directory)
         try:
-            files: list[tuple[str, ListedObject]] = []
-            folders: list[str] = []
-            skipped: list[str] = []
-            marker: ListedObject | None = None
-            token, pages = "", 0
-            while True:
-                page = self._store.list_page(prefix, delimiter="/", token=token)
-                pages += 1
-                for listed in page.objects:
-                    if listed.key == prefix:
-                        marker = listed
-                        continue
-                    self._sort_in(listed.key, prefix, listed, files, skipped)
-                for folder in page.prefixes:
-                    name = key_to_name(folder[len(prefix) : -1])
-                    if name is None:
-                        skipped.append(folder)
-                    else:
-                        folders.append(name)
-                token = page.token
-                if not token:
-                    break
-                if max_pages is not None and pages >= max_pages:
-                    directory.large = True
-                    return None
-            self._report_skipped(path, skipped)
-            directory.unseen = bool(skipped)
-            empty = not files and not folders and marker is None and not skipped
-            return self._take_listing(
-                path, directory, files, folders, marker, touched, asked_at, empty=empty
-            )
+            listing = read_listing(self._store, self._keys, path, self.dying, max_pages)
+            if listing is None:
+                directory.large = True
+                return None
+            directory.unseen = bool(listing.skipped)
+            return self._answers.take_listing(path, directory, listing, touched, asked_at)
         finally:
             self._names.answered(directory, touched)
-
-    def _sort_in(
-        self,
-        key: str,
-        prefix: str,
-        listed: ListedObject,
-        files: list[tuple[str, ListedObject]],
-        skipped: list[str],
-    ) -> None:
-        rest = key[len(prefix) :]
-        name = key_to_name(rest)
-        if (not prefix and key == ".") or key in self.dying:
-            return
-        if name is None:
-            skipped.append(key)
-        else:
-            files.append((name, listed))
-
-    @staticmethod
-    def _report_skipped(path: str, skipped: list[str]) -> None:
-        if skipped:
-            _log.warning(
-                "%d keys below %r cannot be file names and are not shown, such as %r",
-                len(skipped),
-                path,
-                skipped[0],
-            )
-
-    def _take_listing(
-        self,
-        path: str,
-        directory: Directory,
-        files: list[tuple[str, ListedObject]],
-        folders: list[str],
-        marker: ListedObject | None,
-        touched: set[str],
-        asked_at: int,
-        *,
-        empty: bool,
-    ) -> list[str] | None:
-        with self._names.lock:
-            if self._names.known(path) is not directory:
-                return None  # moved or deleted meanwhile
-            if path != "/":
-                local = self._has_local_children(directory)
-                if empty and not local and directory.marker is not True and not touched:
-                    # Deleted by somebody else meanwhile.
-                    directory.checked = NEVER
-                    parent = self._names.directory(parent_of(path))
-                    if parent is not None:
-                        self._drop(path, parent, name_of(path))
-                    return None
-                if directory.marker is None or marker is not None:
-                    directory.marker = marker is not None
-            folders = [name for name in folders if not self._all_dying(path, name)]
-            changed = self._names.merge_listing(directory, files, folders, touched, asked_at)
-            if not self._metadata:
-                self._decide_all(directory, asked_at)
-            self._names.used(path, directory)
-            names = {name for name, _ in files}
-            names.update(folders)
-            here = [n for n in directory.children if n not in names]
-            dropped = {n for n in touched if n not in directory.children}
-        for name, entry in changed:
-            self._changed(join(path, name), entry)
-        ordered = dict.fromkeys(folders)
-        ordered.update(dict.fromkeys(name for name, _ in files))
-        ordered.update(dict.fromkeys(here))
-        return [name for name in ordered if name not in dropped]
-
-    def _all_dying(self, path: str, name: str) -> bool:
-        """Whether this node is deleting the only object that made ``name`` a directory."""
-        return bool(self.dying) and self._keys.marker(join(path, name)) in self.dying
-
-    def _decide_all(self, directory: Directory, asked_at: int) -> None:
-        """Without metadata a listing tells everything there is to know."""
-        for entry in directory.children.values():
-            if entry.known or has_local_content(entry):
-                continue
-            if isinstance(entry, Directory):
-                self._learn(entry, None, directory=True)
-            else:
-                attributes, xattrs = decode(
-                    Headers(), entry.size, entry.modified / 1e9, self.defaults, directory=False
-                )
-                entry.learn(attributes, xattrs)
-            entry.checked = asked_at
