@@ -41,6 +41,7 @@ class Answers:
         self._keys = keys
         self._defaults = defaults
         self._metadata = metadata
+        names.etag_is_enough = not metadata
         self._started = started
         self._changed = changed
         self._dying = dying
@@ -121,6 +122,8 @@ class Answers:
             self._changed(path, entry)
 
     def learn(self, entry: Entry, info: ObjectInfo | None, *, directory: bool) -> None:
+        if entry.known and not self._metadata:
+            return  # what was set here is nowhere else
         attributes, xattrs = self.interpret(info, directory=directory)
         headers = foreign_headers(info.headers, info.key) if info is not None else None
         entry.learn(attributes, xattrs, headers)

@@ -25,6 +25,8 @@ class Namespace:
     def __init__(self, max_entries: int, now: Callable[[], int]) -> None:
         self.lock = threading.RLock()
         self.root = Directory()
+        self.etag_is_enough = False
+        """The same bytes are the same version: attributes are not in the store."""
         self._max = max_entries
         self._count = 0
         self._now = now
@@ -215,9 +217,10 @@ class Namespace:
         if known is not None:
             if has_local_content(known):
                 return
-            if not isinstance(known, Directory) and known.same_version(
-                listed.size, listed.etag, modified
-            ):
+            same = known.same_version(listed.size, listed.etag, modified)
+            if self.etag_is_enough and known.known and known.etag == listed.etag:
+                same, known.modified = True, modified
+            if same and not isinstance(known, Directory):
                 known.checked = asked_at
                 return
             changed.append((name, known))

@@ -397,6 +397,22 @@ def test_without_metadata_a_listing_is_enough(bench: Bench) -> None:
     assert not bench.cost(look)
 
 
+def test_without_metadata_attributes_live_in_memory(bench: Bench) -> None:
+    core = bench.mount(metadata=False)
+    core.write("/a", b"data")
+    core.fs.mkdir("/dir", 0o755, CALLER)
+    core.fs.chmod("/a", 0o600)
+    core.fs.chmod("/dir", 0o700)
+    for look in (lambda: None, lambda: core.names("/")):
+        bench.clock.advance(60)
+        look()
+        assert stat.S_IMODE(core.fs.getattr("/a").mode) == 0o600
+        assert stat.S_IMODE(core.fs.getattr("/dir").mode) == 0o700
+    bench.memory.put("a", b"theirs", Headers())
+    bench.clock.advance(60)
+    assert core.fs.getattr("/a").size == 6
+
+
 def test_unlinked_open_files_leave_the_bucket(bench: Bench) -> None:
     """As the kernel library does it: by a hidden name."""
     core = bench.mount()
