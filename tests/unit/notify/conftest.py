@@ -1,0 +1,3 @@
+"""Fixtures of this room's unit tests."""
+
+from tests.doubles.plugin import certificate  # noqa: F401
