@@ -12,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from yas3fs.cache.memory import MemoryCache
+from yas3fs.cluster import Cluster
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import ConfigError, MountError, StoreError, Yas3fsError
 from yas3fs.fs.attributes import Defaults, compose_headers
+from yas3fs.fs.coherence import Coherence
 from yas3fs.fs.filesystem import Filesystem
 from yas3fs.fs.keys import KeyMap
 from yas3fs.fs.recovery import recover
@@ -22,6 +24,7 @@ from yas3fs.fs.types import Attributes
 from yas3fs.fs.volume import FilesystemSettings, Parts
 from yas3fs.fuse.options import SessionOptions
 from yas3fs.fuse.session import Session
+from yas3fs.objectstore.announce import AnnouncingStore
 from yas3fs.objectstore.factory import check_access, open_store
 from yas3fs.objectstore.options import S3Options
 from yas3fs.objectstore.protocol import ObjectStore
@@ -77,8 +80,11 @@ class Mount:
         self._store = store
         self._pools: list[ThreadPoolExecutor] = []
         self._journal: Journal | None = None
+        self._cluster: Cluster | None = None
         self._session: Session | None = None
         self._server: threading.Thread | None = None
+        # Half of the time that staleness may last is the kernel's, half is the namespace's.
+        self._kernel_timeout = config.metadata_ttl / 2
         self.filesystem: Filesystem | None = None
         self._stopped: int | None = None
         self._stopping = threading.Lock()
@@ -107,10 +113,24 @@ class Mount:
         )
         if not config.read_only:
             self._make_prefix(prefix, defaults)
-        parts = self._parts(self._store, self._journal, cache_folder, state_folder)
+        store = self._announced(self._store)
+        parts = self._parts(store, self._journal, cache_folder, state_folder)
         self.filesystem = Filesystem(self._settings(defaults), parts, self._invalidate)
         if not config.read_only:
-            recover(self._store, self._journal, parts.uploader.pool)
+            recover(store, self._journal, parts.uploader.pool)
+        if self._cluster is not None and config.listens:
+            coherence = Coherence(
+                self.filesystem.volume, self.filesystem.files, parts.cache, self._believe
+            )
+            self._cluster.listen(self.filesystem, coherence)
+
+    def _announced(self, store: ObjectStore) -> ObjectStore:
+        """The store, with its changes told to the topic if there is one."""
+        if not self._config.topic:
+            return store
+        self._cluster = Cluster(self._config)
+        keys = KeyMap(self._config.prefix)
+        return AnnouncingStore(store, keys.path, self._cluster.publisher.publish)
 
     def _folder(self, root: str, option: str) -> Path:
         """This mount's own folder below ``root``."""
@@ -214,8 +234,6 @@ class Mount:
         """Mount; returns when the mount is visible. Raises MountError."""
         config = self._config
         assert self.filesystem is not None
-        # Half of the time that staleness may last is the kernel's, half is the namespace's.
-        timeout = config.metadata_ttl / 2
         session = Session(
             self.filesystem,
             config.mountpoint,
@@ -224,9 +242,9 @@ class Mount:
                 read_only=config.read_only,
                 allow_other=config.allow_other,
                 default_permissions=config.default_permissions,
-                entry_timeout=timeout,
-                attribute_timeout=timeout,
-                negative_timeout=timeout,
+                entry_timeout=self._kernel_timeout,
+                attribute_timeout=self._kernel_timeout,
+                negative_timeout=self._negative_timeout,
                 max_threads=config.max_threads,
                 nonempty=config.nonempty,
                 extra=config.fuse_options,
@@ -235,6 +253,7 @@ class Mount:
         )
         session.mount()
         self._session = session
+        self._believe(self._kernel_timeout)  # it may have changed meanwhile
         self._server = threading.Thread(target=self._serve, name="fuse", daemon=True)
         self._server.start()
         if not session.wait_visible(30.0):
@@ -246,6 +265,20 @@ class Mount:
             self._session.serve()
         except Yas3fsError as error:
             _log.error("%s: %s", self._config.mountpoint, error)
+
+    @property
+    def _negative_timeout(self) -> float:
+        """While a topic is heard the kernel keeps no note of what does not exist.
+
+        Nobody could have it forget names that are not known here.
+        """
+        return 0.0 if self._config.listens else self._kernel_timeout
+
+    def _believe(self, seconds: float) -> None:
+        """Let the kernel believe answers for so long from now on."""
+        self._kernel_timeout = seconds
+        if self._session is not None:
+            self._session.set_timeouts(seconds, seconds, self._negative_timeout)
 
     def _invalidate(self, path: str) -> None:
         if self._session is not None:
@@ -284,6 +317,8 @@ class Mount:
         server.join()
 
     def _close(self) -> None:
+        if self._cluster is not None:
+            self._cluster.stop()
         for pool in self._pools:
             pool.shutdown(wait=True, cancel_futures=True)
         if self._journal is not None:

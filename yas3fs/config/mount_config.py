@@ -75,7 +75,25 @@ class MountConfig:
     fuse_options: tuple[str, ...]
     """Options of ``-o`` that the kernel or libfuse understands, as ``name`` or ``name=value``."""
 
+    topic: str
+    region: str
+    queue: str
+    new_queue: bool
+    queue_wait: float
+    queue_polling: float
+    hostname: str
+    ec2_hostname: bool
+    port: int | None
+    listener_timeout: float
+    remote_control: str
+    notify_endpoint: str
+
     debug: bool
+
+    @property
+    def listens(self) -> bool:
+        """Whether the mount hears its topic, and does not only speak to it."""
+        return self.new_queue or bool(self.queue) or self.port is not None
 
     @property
     def url(self) -> str:

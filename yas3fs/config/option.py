@@ -82,7 +82,6 @@ class Option:
     choices: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     default_text: str = ""
-    available: bool = True
     secret: bool = False
     retired: str = ""
 

@@ -5,7 +5,8 @@ meant, as an option, a further spelling or a shorthand, or stand in :mod:`yas3fs
 with the name of what took their place.
 """
 
-from yas3fs.config.earlier import NOTIFICATION_OPTIONS, RETIRED_OPTIONS
+from yas3fs.config.earlier import RETIRED_OPTIONS
+from yas3fs.config.notify_options import NOTIFICATION_OPTIONS
 from yas3fs.config.option import GIB, KIB, MIB, TIB, Group, Kind, Option, Shorthand
 from yas3fs.config.store_options import CREDENTIALS_OPTIONS, PLACEMENT_OPTIONS, STORE_OPTIONS
 

@@ -73,6 +73,7 @@ def resolve(
     origins = {name: choice.origin for name, choice in chosen.items()}
     _locate(values, origins, mountpoint)
     _secure(values, origins)
+    _listen(values, origins)
     _decide(values, environment, mounter or current_mounter(environment))
     _write(values)
     values["fuse_options"] = fuse_options
@@ -102,10 +103,6 @@ def _choose(given: Iterable[Given]) -> tuple[dict[str, _Chosen], list[str]]:
             warnings[name] = f"{origin} has no effect any more: {option.retired}"
             continue
         value = option.parse(text, origin)
-        if not option.available and value is not False:
-            raise ConfigError(
-                f"{origin}: notifications are not part of this release yet; leave out {origin}"
-            )
         chosen[name] = _Chosen(value, origin)
     return chosen, list(warnings.values())
 
@@ -148,6 +145,26 @@ def _secure(values: dict[str, Any], origins: Mapping[str, str]) -> None:
             blamed = origins.get("sse") or origins["sse_kms_key_id"]
             raise ConfigError(f"{origins['sse_c_key_file']} and {blamed} contradict each other")
         values["sse_c_key"] = _read_key(values["sse_c_key_file"], origins["sse_c_key_file"])
+
+
+def _listen(values: dict[str, Any], origins: Mapping[str, str]) -> None:
+    """One way to hear a topic at most, and a topic to be heard."""
+    values["new_queue"] = values["new_queue"] or values["new_queue_with_hostname"]
+    by_queue = values["new_queue"] or bool(values["queue"])
+    by_http = values["port"] is not None
+    for name in ("new_queue", "queue", "port", "hostname", "ec2_hostname"):
+        if values[name] and not values["topic"]:
+            raise ConfigError(f"{origins.get(name, '--new-queue')} needs --topic")
+    if by_queue and by_http:
+        raise ConfigError("--port contradicts --queue and --new-queue: listen one way only")
+    if by_http and not (values["hostname"] or values["ec2_hostname"]):
+        raise ConfigError("--port needs --hostname or --ec2-hostname, where SNS finds this node")
+    if (values["hostname"] or values["ec2_hostname"]) and not by_http:
+        raise ConfigError("--hostname and --ec2-hostname need --port")
+    if values["notify_endpoint"]:
+        values["notify_endpoint"] = parse_endpoint(
+            values["notify_endpoint"], origins["notify_endpoint"]
+        )
 
 
 def _read_key(path: str, origin: str) -> bytes:

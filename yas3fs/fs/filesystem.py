@@ -40,8 +40,8 @@ class Filesystem:
     ) -> None:
         self.block_size = settings.block_size
         self.volume = Volume(settings, parts, invalidate)
-        self._files = OpenFiles(self.volume)
-        self._moves = Moves(self.volume, self._files)
+        self.files = OpenFiles(self.volume)
+        self._moves = Moves(self.volume, self.files)
         self._xattrs = ExtendedAttributes(self.volume, settings.expiration)
 
     def now_ns(self) -> int:
@@ -105,11 +105,11 @@ class Filesystem:
 
     def open(self, path: str, flags: int) -> FileHandle:
         """As open(2) of something that exists."""
-        return self._files.open(path, flags)
+        return self.files.open(path, flags)
 
     def create(self, path: str, flags: int, mode: int, caller: Caller) -> FileHandle:
         """As open(2) with O_CREAT; the object is made when the file is closed."""
-        return self._files.create(path, flags, mode, caller)
+        return self.files.create(path, flags, mode, caller)
 
     # -- making ----------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class Filesystem:
                             inode.bring_here()
                         if inode.is_stored:
                             self.volume.delete(path, key)
-                        self._files.lost_name(inode)
+                        self.files.lost_name(inode)
                 self.volume.names.remove(parent, name_of(path))
                 self.volume.parts.cache.forget(self.volume.version_of(path, entry))
                 self.volume.touch(parent)
@@ -317,4 +317,4 @@ class Filesystem:
 
     def drain(self) -> int:
         """Upload and delete what is left; returns how many files could not be uploaded."""
-        return self._files.drain()
+        return self.files.drain()

@@ -116,30 +116,50 @@ def test_options_of_the_process(words: list[str], field: str, value: object) -> 
     assert dataclasses.asdict(parsed(*words).process)[field] == value
 
 
-@pytest.mark.parametrize("words", [["--region", "eu-west-1"], ["--cache-check", "10"]])
-def test_options_without_meaning_for_a_mount_that_stands_alone(words: list[str]) -> None:
-    assert parsed(*words) == parsed()
+def test_an_option_without_meaning() -> None:
+    assert parsed("--cache-check", "10") == parsed()
+
+
+TOPIC = ("--topic", "arn:aws:sns:us-east-1:123456789012:t")
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "listens"),
     [
-        ["--topic", "arn:aws:sns:us-east-1:1:t"],
-        ["--hostname", "host"],
-        ["--ec2-hostname"],
-        ["--use-ec2-hostname"],
-        ["--port", "80"],
-        ["--queue", "q"],
-        ["--new-queue"],
-        ["--new-queue-with-hostname"],
-        ["--queue-wait", "20"],
-        ["--queue-polling", "1"],
+        ([], False),
+        (["--queue", "q"], True),
+        (["--new-queue"], True),
+        (["--new-queue-with-hostname"], True),
+        (["--hostname", "host", "--port", "80"], True),
+        (["--ec2-hostname", "--port", "80"], True),
+        (["--use-ec2-hostname", "--port", "80"], True),
+        (["--new-queue", "--queue-wait", "0", "--queue-polling", "2", "--region", "x"], True),
     ],
 )
-def test_notifications_are_refused(words: list[str]) -> None:
-    assert refusal(*OPERANDS, *words) == (
-        f"{words[0]}: notifications are not part of this release yet; leave out {words[0]}"
-    )
+def test_hearing_a_topic(words: list[str], listens: bool) -> None:
+    config = parsed(*TOPIC, *words).mount
+    assert (config.topic, config.listens) == (TOPIC[1], listens)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--hostname", "h"], "--hostname needs --topic"),
+        (["--ec2-hostname"], "--ec2-hostname needs --topic"),
+        (["--new-queue"], "--new-queue needs --topic"),
+        ([*TOPIC, "--hostname", "h"], "--hostname and --ec2-hostname need --port"),
+        (
+            [*TOPIC, "--port", "80"],
+            "--port needs --hostname or --ec2-hostname, where SNS finds this node",
+        ),
+        (
+            [*TOPIC, "--port", "80", "--hostname", "h", "--queue", "q"],
+            "--port contradicts --queue and --new-queue: listen one way only",
+        ),
+    ],
+)
+def test_ways_not_to_hear_a_topic(words: list[str], message: str) -> None:
+    assert refusal(*OPERANDS, *words) == message
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from yas3fs.config.reference import reference
 
 ROOT = Path(__file__).parents[3]
 NOT_OPTIONS = {"bucket", "prefix", "mountpoint", "sse_c_key", "fuse_options"}
-WITHOUT_FIELD = {"url", "sse_c_key_file", "cache_check", "region"}
+WITHOUT_FIELD = {"url", "sse_c_key_file", "cache_check", "new_queue_with_hostname"}
 """Told as other fields, or without meaning for a mount that stands alone."""
 
 
@@ -33,7 +33,7 @@ def test_names_and_flags_are_unique() -> None:
 
 def test_every_field_is_an_option_and_every_option_has_a_field() -> None:
     of_config = {field.name for kind in (MountConfig, ProcessConfig) for field in fields(kind)}
-    acting = {option.name for option in OPTIONS if option.available and not option.retired}
+    acting = {option.name for option in OPTIONS if not option.retired}
     assert of_config - NOT_OPTIONS == acting - WITHOUT_FIELD
 
 
@@ -54,7 +54,6 @@ def test_rows_are_complete(option: Option) -> None:
 
 def test_defaults_of_the_first_release() -> None:
     mib = 1024 * 1024
-    assert BY_NAME["region"].default == "us-east-1"
     assert BY_NAME["queue_wait"].default == 20
     assert BY_NAME["queue_polling"].default == 1
     assert BY_NAME["cache_entries"].default == 1_000_000

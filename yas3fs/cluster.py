@@ -1,0 +1,144 @@
+"""One mount among others on its topic: what it says, and how it hears.
+
+Names the concrete classes of :mod:`yas3fs.notify`, as ``mount.py`` names those of the mount.
+"""
+
+import logging
+import uuid
+
+from yas3fs.config.mount_config import MountConfig
+from yas3fs.errors import ConfigError
+from yas3fs.events import SETTINGS, Event, Ping, Status, control_action
+from yas3fs.fs.coherence import Coherence
+from yas3fs.fs.filesystem import Filesystem
+from yas3fs.notify.aws import AwsAccess, Clients, parse_topic
+from yas3fs.notify.http import HttpOptions, HttpTransport
+from yas3fs.notify.listener import Listener
+from yas3fs.notify.metadata import public_hostname
+from yas3fs.notify.publisher import Publisher
+from yas3fs.notify.queues import QueueOptions
+from yas3fs.notify.signatures import Certificates, aws_certificates, endpoint_certificates
+from yas3fs.notify.sqs import SqsTransport
+from yas3fs.notify.transport import Transport
+
+_log = logging.getLogger(__name__)
+
+_LAST_WORDS = 10.0
+"""Seconds that what was not published yet may take at the end."""
+
+
+class Cluster:
+    """The ties of one mount to the others; ConfigError when the topic's ARN is none."""
+
+    def __init__(self, config: MountConfig) -> None:
+        self._config = config
+        topic = parse_topic(config.topic)
+        self._region = config.region or topic.region
+        self.node_id = f"{config.id}-{uuid.uuid4()}"
+        self._allowed = _allowed_actions(config.remote_control)
+        self._clients = Clients(
+            AwsAccess(
+                endpoint=config.notify_endpoint,
+                profile=config.profile,
+                role_arn=config.role_arn,
+                ca_bundle=config.ca_bundle,
+                verify=config.verify_tls,
+                proxy=config.proxy,
+                connect_timeout=config.connect_timeout,
+            )
+        )
+        self.publisher = Publisher(
+            lambda: self._clients.sns(topic.region), config.topic, self.node_id
+        )
+        self._listener: Listener | None = None
+        self._coherence: Coherence | None = None
+        self._filesystem: Filesystem | None = None
+
+    def listen(self, filesystem: Filesystem, coherence: Coherence) -> None:
+        """Begin to hear the topic. Raises ConfigError and NotifyFailed with one line."""
+        config = self._config
+        self._filesystem, self._coherence = filesystem, coherence
+        listener = Listener(self._transport(), timeout=config.listener_timeout)
+        coherence.degrade()  # until the topic is proved to deliver
+        listener.subscribe(
+            config.topic,
+            self.node_id,
+            self._heard,
+            coherence.gap,
+            coherence.alive,
+            self.publisher.publish,
+        )
+        listener.start()
+        self._listener = listener
+
+    def _transport(self) -> Transport:
+        config = self._config
+        if config.port is not None:
+            hostname = public_hostname() if config.ec2_hostname else config.hostname
+            source = (
+                endpoint_certificates(config.notify_endpoint)
+                if config.notify_endpoint
+                else aws_certificates(config.ca_bundle, config.proxy)
+            )
+            return HttpTransport(
+                self._clients, HttpOptions(hostname, config.port), Certificates(source)
+            )
+        name = "" if config.new_queue else config.queue
+        hint = f"yas3fs-{config.bucket}-{config.prefix}".rstrip("-")
+        return SqsTransport(
+            self._clients,
+            QueueOptions(self._region, name, hint),
+            self.node_id,
+            wait=int(config.queue_wait),
+            interval=config.queue_polling,
+        )
+
+    def _heard(self, event: Event) -> None:
+        assert self._coherence is not None
+        action = control_action(event)
+        if action is not None and action not in self._allowed:
+            _log.warning("%r of another node is not obeyed (--remote-control)", event)
+            return
+        if isinstance(event, Ping):
+            self.publisher.publish(self._status())
+        else:
+            self._coherence.apply(event)
+
+    def _status(self) -> Status:
+        assert self._filesystem is not None
+        assert self._coherence is not None
+        volume = self._filesystem.volume
+        return Status(
+            host=self._config.id,
+            entries=volume.names.count,
+            memory=volume.parts.cache.statistics().used,
+            disk=0,
+            downloads=0,
+            prefetches=0,
+            uploads=0,
+            details={"mode": self._coherence.mode.value, "mount": self._config.mountpoint},
+        )
+
+    def stop(self) -> None:
+        """Say what is left to say, and stop hearing."""
+        if not self.publisher.close(_LAST_WORDS):
+            _log.warning("not every change could be told to the other nodes")
+        if self._listener is not None:
+            self._listener.stop()
+        self._clients.close()
+
+
+def _allowed_actions(text: str) -> frozenset[str]:
+    """The actions that ``--remote-control`` names; ConfigError for what is none."""
+    known = {limit.action for limit in SETTINGS.values()}
+    if text == "all":
+        return frozenset(known)
+    if text == "none":
+        return frozenset()
+    words = {word.strip() for word in text.split(",")}
+    if unknown := words - known:
+        raise ConfigError(
+            f"--remote-control: {min(unknown)!r} is no action: give all, none, or some of "
+            f"{', '.join(sorted(known))}"
+        )
+    return frozenset(words)

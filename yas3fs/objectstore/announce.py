@@ -1,0 +1,78 @@
+"""Telling other nodes what this one has changed: every write that the store acknowledged.
+
+It is done here, below all verbs, so that none can be forgotten, and after the store's answer, so
+that whoever looks again finds what was announced. A write whose outcome is not known is announced
+as well: events are hints, and one too many costs a request.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from yas3fs.errors import Transient
+from yas3fs.events import Event, Metadata, Mkdir, Rmdir, Unlink, Upload
+from yas3fs.objectstore.protocol import Headers, ObjectStore, Written
+from yas3fs.objectstore.wrapping import StoreWrapper
+
+T = TypeVar("T")
+
+_STORING = ("put", "complete_multipart", "copy")
+
+
+class AnnouncingStore(StoreWrapper):
+    """Calls ``publish`` for each change. ``path_of`` gives a key's path, None for what has none."""
+
+    def __init__(
+        self,
+        inner: ObjectStore,
+        path_of: Callable[[str], str | None],
+        publish: Callable[[Event], None],
+    ) -> None:
+        super().__init__(inner)
+        self._path_of = path_of
+        self._publish = publish
+
+    def _run(self, operation: str, key: str, call: Callable[[], T]) -> T:
+        if operation not in _STORING and operation != "delete":
+            return call()
+        try:
+            result = call()
+        except Transient:
+            self._announce(operation, key, None)
+            raise
+        self._announce(operation, key, result.etag if isinstance(result, Written) else None)
+        return result
+
+    def _announce(self, operation: str, key: str, etag: str | None) -> None:
+        if operation == "delete":
+            self._say(key, Rmdir if key.endswith("/") else Unlink)
+        elif key.endswith("/"):
+            self._say(key, Mkdir)
+        else:
+            self._say(key, lambda path: Upload(path, etag))
+
+    def _say(self, key: str, make: Callable[[str], Event]) -> None:
+        path = self._path_of(key)
+        if path is not None:
+            self._publish(make(path))
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        headers: Headers | None = None,
+        source_etag: str = "",
+    ) -> Written:
+        if source != target:
+            return super().copy(source, target, headers=headers, source_etag=source_etag)
+        try:
+            return self.inner.copy(source, target, headers=headers, source_etag=source_etag)
+        finally:
+            self._say(target, Metadata)  # the bytes are the same
+
+    def delete_many(self, keys: Sequence[str]) -> Sequence[tuple[str, Exception]]:
+        try:
+            return self.inner.delete_many(keys)
+        finally:
+            for key in keys:
+                self._announce("delete", key, None)
