@@ -82,9 +82,9 @@ def faulty(mounts: Mounts, proxy: FaultyProxy) -> Iterator[S3Mount]:
 
 
 PREPARE = f"""{TELL}
-import shutil
-for name in os.listdir(d):
-    shutil.rmtree(d + "/" + name) if os.path.isdir(d + "/" + name) else os.unlink(d + "/" + name)
+for folder, folders, files in os.walk(d, topdown=False):
+    for name in files: os.unlink(folder + "/" + name)
+    for name in folders: os.rmdir(folder + "/" + name)
 save(d + "/f", b"content")
 os.mkdir(d + "/dir"); os.mkdir(d + "/empty")
 save(d + "/dir/one", b"1"); save(d + "/dir/two", b"2")
