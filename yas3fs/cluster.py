@@ -76,7 +76,7 @@ class Cluster:
         if config.port is not None:
             hostname = public_hostname() if config.ec2_hostname else config.hostname
             source = (
-                endpoint_certificates(config.notify_endpoint)
+                endpoint_certificates(self._clients)
                 if config.notify_endpoint
                 else aws_certificates(config.ca_bundle, config.proxy)
             )

@@ -35,15 +35,18 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def test_it_shows_a_mount_leaves_it_and_clears_it_away(folder: Path) -> None:
     shown = demo(folder)
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.count("$ yas3fs s3://demo/home ") == 2
+    assert shown.stdout.count("$ yas3fs s3://demo/home ") == 3
+    assert shown.stdout.count("Node two sees it ") == 2
+    assert shown.stdout.count("Node one sees it ") == 1
     assert shown.stdout.count("Hello, bucket\n") == 2
     assert "  s3://demo/home/letters/2026/greeting.txt\n" in shown.stdout
-    files = folder / "files"
+    files, others = folder / "one", folder / "two"
     mounted = mount_at(str(files))
     assert mounted is not None
     assert mounted.fstype.startswith("fuse")
     assert (files / "latest").read_text() == "Hello, bucket\n"
     assert oct((files / "numbers.txt").stat().st_mode) == "0o100640"
+    assert (others / "latest").read_text() == "Hello, bucket\n"
     (files / "mine.txt").write_text("mine")
 
     again = demo(folder)
@@ -55,7 +58,7 @@ def test_it_shows_a_mount_leaves_it_and_clears_it_away(folder: Path) -> None:
     assert server.is_running(pid)
     stopped = demo(folder, "--stop")
     assert (stopped.returncode, stopped.stderr) == (0, "")
-    assert mount_at(str(files)) is None
+    assert (mount_at(str(files)), mount_at(str(others))) == (None, None)
     assert not server.is_running(pid)
     assert not folder.exists()
 

@@ -1,6 +1,6 @@
-"""``python -m yas3fs.demo``: starts an S3 on this machine, mounts it, shows a few operations.
+"""``python -m yas3fs.demo``: an S3 and an SNS on this machine, and two nodes that share a bucket.
 
-The mount stays to play with, until ``python -m yas3fs.demo --stop``. All that the demo makes lies
+The mounts stay to play with, until ``python -m yas3fs.demo --stop``. All that the demo makes lies
 in one folder, which ``--stop`` removes again.
 """
 
@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,9 @@ from yas3fs.demo import server
 from yas3fs.fuse.mounts import mount_at
 
 BUCKET = "demo"
+NODES = ("one", "two")
+SEEN_WITHIN = 20.0
+"""Seconds; a tenth of one is the rule, on a machine that is busy it may be more."""
 START = "python -m yas3fs.demo"
 TOUR = (
     "echo 'Hello, bucket' > hello.txt",
@@ -35,6 +39,12 @@ TOUR = (
 )
 AFTERWARDS = ("cat latest", "stat -c '%n: %s bytes, mode %a, owner %U' numbers.txt",
               "sha256sum numbers.txt")  # fmt: skip
+NEWS = (
+    ("one", "echo 'A file that node one made' > note.txt", "note.txt", "node one made"),
+    ("two", "echo 'and a line that node two added' >> note.txt", "note.txt", "node two added"),
+    ("one", "mv note.txt renamed.txt", "renamed.txt", "node two added"),
+)
+"""Who does what, and where the other node is to find what."""
 
 
 class DemoFailed(Exception):
@@ -46,10 +56,13 @@ class Places(NamedTuple):
 
     folder: Path
 
-    @property
-    def files(self) -> Path:
-        """The mount point."""
-        return self.folder / "files"
+    def files(self, node: str) -> Path:
+        """A node's mount point."""
+        return self.folder / node
+
+    def log(self, node: str) -> Path:
+        """A node's log."""
+        return self.folder / f"{node}.log"
 
     @property
     def note(self) -> Path:
@@ -92,17 +105,21 @@ def _start(places: Places) -> int:
     _clear(places)
     places.folder.mkdir(parents=True, exist_ok=True)
     port = server.free_port()
-    print("Starting an S3 server on this machine (moto, in memory) ...", flush=True)
+    print("Starting S3, SNS and SQS on this machine (moto, in memory) ...", flush=True)
     pid = server.start(port, places.folder / "moto.log")
     places.note.write_text(json.dumps({"pid": pid, "port": port}))
     try:
         server.create_bucket(port, BUCKET)
-        _mount(places, port)
-        _run(places.files, TOUR)
+        topic = server.create_topic(port, "demo-news")
+        _mount(places, "one", port, topic)
+        _run(places.files("one"), TOUR)
         print("\nUnmount, and mount again: everything comes back from the bucket.")
-        _unmount(places)
-        _mount(places, port)
-        _run(places.files, AFTERWARDS)
+        _unmount(places, "one")
+        _mount(places, "one", port, topic)
+        _run(places.files("one"), AFTERWARDS)
+        print("\nA second node mounts the same bucket, and each hears what the other does.")
+        _mount(places, "two", port, topic)
+        _show_news(places)
     except BaseException:
         _clear(places, keep_logs=True)
         raise
@@ -136,7 +153,8 @@ def _check_machine() -> None:
 
 def _runs(places: Places) -> bool:
     note = _note(places)
-    return "pid" in note and server.is_running(note["pid"]) and _is_mounted(places)
+    running = "pid" in note and server.is_running(note["pid"])
+    return running and all(_is_mounted(places, node) for node in NODES)
 
 
 def _note(places: Places) -> dict[str, int]:
@@ -147,24 +165,26 @@ def _note(places: Places) -> dict[str, int]:
     return noted
 
 
-def _is_mounted(places: Places) -> bool:
-    return mount_at(str(places.files)) is not None
+def _is_mounted(places: Places, node: str) -> bool:
+    return mount_at(str(places.files(node))) is not None
 
 
-def _mount(places: Places, port: int) -> None:
+def _mount(places: Places, node: str, port: int, topic: str) -> None:
+    endpoint = f"http://127.0.0.1:{port}"
     command = [
-        *("yas3fs", f"s3://{BUCKET}/home", str(places.files), "--mkdir"),
-        *("--s3-endpoint", f"http://127.0.0.1:{port}"),
-        *("--log", str(places.folder / "yas3fs.log")),
-        *("--cache-path", str(places.folder / "cache")),
-        *("--state-path", str(places.folder / "state")),
+        *("yas3fs", f"s3://{BUCKET}/home", str(places.files(node)), "--mkdir"),
+        *("--id", node, "--topic", topic, "--new-queue"),
+        *("--s3-endpoint", endpoint, "--notify-endpoint", endpoint),
+        *("--log", str(places.log(node))),
+        *("--cache-path", str(places.folder / "cache" / node)),
+        *("--state-path", str(places.folder / "state" / node)),
     ]
     print(f"\n$ {shlex.join(command)}", flush=True)
     mounting = subprocess.run(
         [sys.executable, "-m", *command], env=_environment(), stdin=subprocess.DEVNULL, check=False
     )
     if mounting.returncode:
-        raise DemoFailed(f"the mount failed; the log is {places.folder / 'yas3fs.log'}")
+        raise DemoFailed(f"the mount failed; the log is {places.log(node)}")
 
 
 def _environment() -> dict[str, str]:
@@ -175,7 +195,7 @@ def _environment() -> dict[str, str]:
         if not name.startswith(("AWS_", "YAS3FS_"))
     }
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    keys = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}
+    keys = {"AWS_ACCESS_KEY_ID": server.KEY, "AWS_SECRET_ACCESS_KEY": server.KEY}
     return {**kept, **nowhere, **keys, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
@@ -190,18 +210,43 @@ def _run(folder: Path, lines: Sequence[str]) -> None:
             raise DemoFailed(f"this failed: {line}")
 
 
-def _unmount(places: Places) -> None:
+def _show_news(places: Places) -> None:
+    """Do something on one node, and look for it on the other."""
+    for node, line, name, text in NEWS:
+        other = NODES[1 - NODES.index(node)]
+        began = time.monotonic()
+        _run(places.files(node), [line])
+        path = places.files(other) / name
+        while not _holds(path, text):
+            if time.monotonic() - began > SEEN_WITHIN:
+                raise DemoFailed(f"node {other} did not hear of it; its log is {places.log(other)}")
+            time.sleep(0.005)
+        took = (time.monotonic() - began) * 1000
+        print(f"Node {other} sees it {took:.0f} ms later:")
+        _run(places.files(other), [f"cat {name}"])
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return text in path.read_text()
+    except OSError:
+        return False
+
+
+def _unmount(places: Places, node: str) -> None:
+    files = places.files(node)
     command = ["umount"] if os.geteuid() == 0 else ["fusermount3", "-u"]
-    print(f"$ {shlex.join([*command, str(places.files)])}", flush=True)
-    if subprocess.run([*command, str(places.files)], check=False).returncode:
-        raise DemoFailed(f"{places.files} is in use: leave it (cd), then {START} --stop")
-    server.wait_until_unserved(places.files)
+    print(f"$ {shlex.join([*command, str(files)])}", flush=True)
+    if subprocess.run([*command, str(files)], check=False).returncode:
+        raise DemoFailed(f"{files} is in use: leave it (cd), then {START} --stop")
+    server.wait_until_unserved(files)
 
 
 def _clear(places: Places, *, keep_logs: bool = False) -> None:
     """Take everything down that runs, and what a demo before has left."""
-    if _is_mounted(places):
-        _unmount(places)
+    for node in NODES:
+        if _is_mounted(places, node):
+            _unmount(places, node)
     note = _note(places)
     if "pid" in note:
         server.stop(note["pid"])
@@ -211,10 +256,10 @@ def _clear(places: Places, *, keep_logs: bool = False) -> None:
         places.note.unlink()
         for name in ("cache", "state"):
             shutil.rmtree(places.folder / name, ignore_errors=True)
-        for pattern in ("moto.log", "yas3fs.log*"):
+        for pattern in ("moto.log", *(f"{node}.log*" for node in NODES)):
             for path in places.folder.glob(pattern):
                 path.unlink()
-        for folder in (places.files, places.folder):
+        for folder in (*(places.files(node) for node in NODES), places.folder):
             if folder.exists() and not any(folder.iterdir()):
                 folder.rmdir()
 
@@ -224,8 +269,8 @@ def _say_how_to_go_on(places: Places) -> None:
     folder = [] if places == default_places() else ["--folder", str(places.folder)]
     stop = shlex.join([python, "-m", "yas3fs.demo", *folder, "--stop"])
     print(
-        f"It stays mounted: look around in {places.files}\n"
-        f"Its log is {places.folder / 'yas3fs.log'}\n"
+        f"Both stay mounted: look around in {places.files('one')} and {places.files('two')}\n"
+        f"Their logs are {places.log('one')} and {places.log('two')}\n"
         f"Stop it with:  {stop}"
     )
 

@@ -16,9 +16,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from yas3fs.notify.aws import AwsAccess, Clients
+
 READY_WITHIN = 60.0
 """Seconds; moto loads in two on a laptop, and in twenty on a machine that is busy."""
 GONE_WITHIN = 10.0
+KEY = "demo"
+"""The key id and the secret; moto takes any."""
 _PAUSE = 0.1
 
 
@@ -72,6 +76,19 @@ def create_bucket(port: int, bucket: str) -> None:
         request("PUT", port, f"/{bucket}")
     except urllib.error.URLError as error:
         raise ServerFailed(f"the bucket could not be created: {error}") from None
+
+
+def create_topic(port: int, name: str) -> str:
+    """Create the SNS topic, and return its ARN."""
+    access = AwsAccess(endpoint=f"http://127.0.0.1:{port}", key_id=KEY, secret=KEY)
+    clients = Clients(access)
+    try:
+        arn: str = clients.sns("us-east-1").create_topic(Name=name)["TopicArn"]
+    except Exception as error:  # noqa: BLE001 (the SDK has kinds of its own)
+        raise ServerFailed(f"the topic could not be created: {error}") from None
+    finally:
+        clients.close()
+    return arn
 
 
 def keys(port: int, bucket: str) -> list[str]:
