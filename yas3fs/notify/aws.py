@@ -91,6 +91,21 @@ class Clients:
         for client in clients:
             client.close()
 
+    def signed_headers(self, service: str, region: str, url: str) -> dict[str, str]:
+        """Headers that sign a GET of ``url``; NotifyFailed when there are no credentials."""
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        with self._lock:
+            if self._session is None:
+                self._session = _open_session(self.access, region)
+            found = self._session.get_credentials()
+        if found is None:
+            raise NotifyFailed("no AWS credentials found")
+        request = AWSRequest("GET", url)
+        SigV4Auth(found.get_frozen_credentials(), service, region).add_auth(request)
+        return {name: str(value) for name, value in request.headers.items()}
+
     def _client(self, service: str, region: str) -> Client:
         with self._lock:
             found = self._clients.get((service, region))

@@ -14,6 +14,7 @@ told, and the transport subscribes again, with growing pauses, until it is.
 """
 
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -133,13 +134,14 @@ class Listener:
                 topic = self._topics.get(topic_arn)
             if topic is None:
                 now = self._clock.monotonic()
-                topic = _Topic(topic_arn, now, now, now + self.timeout, Backoff(5.0, 300.0))
+                topic = _Topic(topic_arn, now, math.inf, now + self.timeout, Backoff(5.0, 300.0))
                 with self._lock:
                     self._topics[topic_arn] = topic
                     topic.mounts.append(mount)
                     running = self._running
                 if running:
                     self._add(topic)
+                topic.next_beat = self._clock.monotonic()
             else:
                 with self._lock:
                     topic.mounts.append(mount)
@@ -200,7 +202,7 @@ class Listener:
                 self._thread.start()
 
     def stop(self) -> None:
-        """Unsubscribe and stop, within about a second; mounts stay known and may start again."""
+        """Unsubscribe and stop, within about a second; mounts that are still known are told."""
         with self._changing:
             with self._lock:
                 if not self._running:
@@ -209,8 +211,15 @@ class Listener:
                 thread, self._thread = self._thread, None
                 self._lock.notify_all()
             self._transport.close()
-            if thread is not None and thread is not threading.current_thread():
+            if thread is not None:
                 thread.join(1.0)
+            with self._lock:
+                fallen = [one for one in self._topics.values() if one.alive]
+                for topic in fallen:
+                    topic.alive, topic.heard_at = False, None
+                mounts = [mount for topic in fallen for mount in topic.mounts]
+            for mount in mounts:
+                self._call(mount, mount.on_change, False)
 
     def heard_at(self, topic_arn: str) -> float | None:
         """Monotonic time of the last proof that the topic is heard; None when there is none."""

@@ -181,7 +181,8 @@ class Publisher:
             answer = self._client().publish_batch(
                 TopicArn=self.topic_arn, PublishBatchRequestEntries=entries
             )
-            failures = {int(one["Id"]): one for one in answer.get("Failed") or ()}
+            succeeded = {int(one["Id"]) for one in answer.get("Successful") or ()}
+            told = {int(one["Id"]): one for one in answer.get("Failed") or ()}
         except Exception as error:  # noqa: BLE001 - the thread lives, whatever a client raises
             self._counters.warn(
                 "failed_requests",
@@ -191,6 +192,9 @@ class Publisher:
                 one_line(error),
             )
             return _lasting(events)
+        failures = {
+            index: told.get(index, {}) for index in range(len(events)) if index not in succeeded
+        }
         self._counters.count("requests")
         self._counters.count("published", len(events) - len(failures))
         if not failures:

@@ -39,14 +39,15 @@ class QueueOptions:
 
     ``retention`` is how long a made queue keeps messages: seconds from 60 to 1,209,600. What is
     older was missed, and everything is dropped once; more would only keep an orphan's longer.
-    ``visibility`` is how many seconds one batch may take to be applied before it is seen again.
+    ``visibility`` is after how many seconds a message is seen again that was not deleted: because
+    the answer that had it was lost, or a mount failed. Applying takes milliseconds.
     """
 
     region: str
     name: str = ""
     hint: str = "yas3fs"
     retention: int = 3600
-    visibility: int = 30
+    visibility: int = 10
 
 
 def queue_name(hint: str, node_id: str) -> str:

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from yas3fs.errors import Yas3fsError
-from yas3fs.notify.aws import Topic, one_line
+from yas3fs.notify.aws import Clients, Topic, one_line
 from yas3fs.notify.envelope import Envelope
 from yas3fs.runtime.clock import Clock, SystemClock
 
@@ -90,15 +90,20 @@ def aws_certificates(
     return fetch
 
 
-def endpoint_certificates(endpoint: str, timeout: float = 5.0) -> CertificateSource:
-    """Fetches from an SNS of the administrator's own, which is told the URL's host in ``Host``."""
+def endpoint_certificates(clients: Clients, timeout: float = 5.0) -> CertificateSource:
+    """Asks the administrator's own endpoint, with credentials as all its requests are.
+
+    For an SNS that is not Amazon's; its messages name Amazon's hosts all the same.
+    """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 
     def fetch(url: str) -> bytes:
-        parts = urlsplit(url)
-        asked = urllib.request.Request(  # noqa: S310 - the administrator's own address
-            endpoint.rstrip("/") + parts.path, headers={"Host": parts.netloc}
-        )
+        match = _PROPER.fullmatch(url)
+        if match is None:
+            raise OSError(f"not a certificate's URL: {url}")
+        there = clients.access.endpoint.rstrip("/") + urlsplit(url).path
+        headers = clients.signed_headers("sns", match["region"], there)
+        asked = urllib.request.Request(there, headers=headers)  # noqa: S310 - the endpoint
         with opener.open(asked, timeout=timeout) as answer:
             return bytes(answer.read(_MAX_PEM + 1))
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from yas3fs.events import MalformedMessage
+from yas3fs.events import Heartbeat, MalformedMessage, encode
 from yas3fs.notify.aws import Backoff, Client, Clients, error_code, one_line
 from yas3fs.notify.counters import Counters
 from yas3fs.notify.envelope import open_body
@@ -70,6 +70,7 @@ class SqsTransport:
         self._applying = threading.Lock()
         self._helpers = 0
         self._stopping = threading.Event()
+        self._woken = False
         self._heard = (0.0, 0.0)
         """When the queue last answered, by the wall clock and the monotonic one."""
         self._deliver: Deliver = _ignore
@@ -120,10 +121,7 @@ class SqsTransport:
         self._stopping.set()
         thread, queue = self._thread, self._queue
         if queue is not None and thread is not None:
-            self._wake(queue)
-            thread.join(_STOP_SECONDS)
-            if thread.is_alive():
-                log.warning("the long poll of %s could not be ended, it ends by itself", queue.url)
+            self._end_poll(queue, thread)
         with self._lock:
             for topic_arn in self._subscriptions.topics():
                 self._subscriptions.unsubscribe(topic_arn)
@@ -157,15 +155,25 @@ class SqsTransport:
             self._thread = threading.Thread(target=self._poll, name="yas3fs-sqs", daemon=True)
             self._thread.start()
 
-    def _wake(self, queue: Queue) -> None:
+    def _end_poll(self, queue: Queue, thread: threading.Thread) -> None:
+        self._woken = False
         try:
             self._sqs().send_message(QueueUrl=queue.url, MessageBody=self._wake_text())
         except Exception as error:  # noqa: BLE001 - stopping goes on
+            self._woken = True
             log.debug("cannot wake the long poll of %s: %s", queue.url, one_line(error))
+        thread.join(_STOP_SECONDS)
+        if thread.is_alive():
+            log.warning("the long poll of %s could not be ended, it ends by itself", queue.url)
+        elif queue.is_kept and not self._woken:  # the thread had ended its poll by itself
+            try:
+                self._receive(0)
+            except Exception as error:  # noqa: BLE001 - it is a message that nobody heeds
+                log.debug("the wake-up stays in %s: %s", queue.url, one_line(error))
 
     def _wake_text(self) -> str:
-        """A message that no node heeds, should anyone but this process ever see it."""
-        return f"wake {self._node_id}".encode("ascii", "backslashreplace").decode()
+        """A message that nobody heeds, should it stay in the queue."""
+        return encode(Heartbeat(), self._node_id)
 
     def _recreate(self) -> None:
         """The queue is gone, and what was in it."""
@@ -175,6 +183,7 @@ class SqsTransport:
             queue.open()
             queue.allow(sorted(self._topics))
             for topic_arn in self._topics:
+                self._subscriptions.unsubscribe(topic_arn)
                 self._subscriptions.subscribe(topic_arn, queue.arn)
         self._gap("")
 
@@ -259,6 +268,7 @@ class SqsTransport:
         """Whether the message is done with."""
         body = message.get("Body", "")
         if body == self._wake_text():
+            self._woken = True
             return True
         topic_arn = ""
         try:

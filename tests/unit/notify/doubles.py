@@ -179,7 +179,10 @@ class FakeSns(Scripted):
                 else:
                     self.published.append(json.loads(entry["Message"])[1:])
             self.changed.notify_all()
-        return {"Failed": failed}
+        failures = {one["Id"] for one in failed}
+        entries = PublishBatchRequestEntries
+        successful = [{"Id": one["Id"]} for one in entries if one["Id"] not in failures]
+        return {"Successful": successful, "Failed": failed}
 
 
 class FakeClients(Clients):

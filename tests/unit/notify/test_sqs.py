@@ -94,7 +94,7 @@ def test_a_new_queue_is_named_tagged_limited_and_subscribed(
     assert clients.fake_sqs.tags[url] == {"yas3fs:node": "node-1", "yas3fs:created": "1700000000"}
     attributes = clients.fake_sqs.attributes[url]
     assert attributes["MessageRetentionPeriod"] == "3600"
-    assert attributes["VisibilityTimeout"] == "30"
+    assert attributes["VisibilityTimeout"] == "10"
     (statement,) = json.loads(attributes["Policy"])["Statement"]
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": [TOPIC]}}
     wanted = (TOPIC, "sqs", attributes["QueueArn"])
