@@ -121,7 +121,7 @@ def talk(
     assert process.stdout is not None
     assert process.stdin is not None
     while process.stdout.readline() == "ready\n":
-        for method in ("GET", "HEAD", "PUT", "DELETE", "POST"):
+        for method in ("GET", "HEAD|POST", "PUT|DELETE"):
             proxy.add(Rule(action, method=method))
         process.stdin.write("go\n")
         process.stdin.flush()
@@ -145,7 +145,7 @@ def test_one_fault_that_passes(faulty: S3Mount, proxy: FaultyProxy, fault: str) 
     usable(faulty)
 
 
-LASTING = ("403", "500", "503", "reset", "truncated", "silence")
+LASTING = ("403", "503", "reset", "silence")
 
 
 @pytest.mark.parametrize("fault", LASTING)
@@ -226,8 +226,9 @@ answer = [answer, digest.hexdigest() == good, size]
     assert python(code, mount.mountpoint, BIG, timeout=60) == ["ok", True, len(body)]
 
 
-@pytest.mark.parametrize("size", [100, BIG], ids=["one request", "parts"])
-@pytest.mark.parametrize("fault", ["403", "500", "silence"])
+@pytest.mark.parametrize(
+    ("fault", "size"), [("403", 100), ("500", 100), ("403", BIG), ("silence", BIG)]
+)
 def test_a_file_that_cannot_be_uploaded_is_rescued(
     faulty: S3Mount, proxy: FaultyProxy, s3: Any, fault: str, size: int
 ) -> None:
@@ -252,7 +253,7 @@ answer.append(tell(os.stat, d + "/lost"))
     assert told["reason"]
     kept = note.with_suffix("").read_bytes()
     assert kept == (bytes(range(251)) * (size // 251 + 1))[:size]
-    assert faulty.logged(str(note.with_suffix("")))
+    eventually(lambda: faulty.logged(str(note.with_suffix(""))), what="the line in the log")
     shown = python(f"{TELL}\nanswer = tell(os.stat, d + '/lost')", faulty.mountpoint)
     assert shown == "ENOENT"
     usable(faulty)
@@ -299,4 +300,7 @@ def test_a_slow_store_is_waited_for(faulty: S3Mount, proxy: FaultyProxy) -> None
         return True
 
     held(proxy, slow)
-    usable(faulty)
+    code = f"""{TELL}
+save(d + "/f", b"slowly"); os.rename(d + "/f", d + "/g")
+answer = [load(d + "/g"), tell(os.listdir, d + "/dir")]"""
+    assert python(code, faulty.mountpoint, timeout=60) == ["slowly", ["one", "two"]]

@@ -2,11 +2,12 @@
 
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 
-from tests.doubles.faulty_proxy import FaultyProxy, Rule, silence
+from tests.doubles.faulty_proxy import Exchange, FaultyProxy, Rule
 from tests.mount.program import Mounts, eventually, python, running, shell
 
 WRITE = "fd = os.open(d + '/new', os.O_WRONLY | os.O_CREAT); os.write(fd, b'x')"
@@ -26,6 +27,12 @@ VERBS = {
 @pytest.mark.parametrize("verb", VERBS)
 def test_ctrl_c(mounts: Mounts, proxy: FaultyProxy, verb: str) -> None:
     call, before = VERBS[verb]
+    gate = threading.Event()
+
+    def silent(exchange: Exchange) -> bool:
+        exchange.proxy.wait(gate)
+        return False
+
     first = mounts(name="first")
     script = 'cd "$1"; mkdir dir; echo 1 > dir/one; head -c 9000000 /dev/zero > big'
     shell(script, first.mountpoint)
@@ -44,7 +51,7 @@ print("returned")
         assert process.stdout is not None
         assert process.stdin is not None
         assert process.stdout.readline() == "ready\n"
-        rule = proxy.add(Rule(silence, times=1_000_000))
+        rule = proxy.add(Rule(silent, times=1_000_000))
         process.stdin.write("go\n")
         process.stdin.flush()
         assert process.stdout.readline() == "calling\n"
@@ -59,6 +66,7 @@ print("returned")
         assert status == -signal.SIGINT
         assert time.monotonic() - began < 2.0, "the promise is 2 s"
     proxy.clear()
+    gate.set()
     good = "answer = [sorted(os.listdir(args[0] + '/dir')), os.path.getsize(args[0] + '/big')]"
     names, size = python(good, mount.mountpoint, timeout=90)
     assert names in (["one"], []) if verb == "unlink" else names == ["one"]

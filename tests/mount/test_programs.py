@@ -18,7 +18,7 @@ def connect():
 """
 
 
-@pytest.mark.parametrize("journal", ["delete", "truncate", "persist", "wal"])
+@pytest.mark.parametrize("journal", ["delete", "truncate", "wal"])
 def test_sqlite(mounts: Mounts, journal: str) -> None:
     first = mounts()
     code = f"""{SQLITE}
