@@ -8,7 +8,7 @@ from collections.abc import Callable, Set
 from dataclasses import replace
 
 from yas3fs.fs.attributes import Defaults, Xattrs, decode, foreign_headers
-from yas3fs.fs.entries import NEVER, Directory, Entry
+from yas3fs.fs.entries import NEVER, Asking, Directory, Entry
 from yas3fs.fs.keys import KeyMap, join, name_of, parent_of
 from yas3fs.fs.listing import Listing
 from yas3fs.fs.namespace import Namespace, has_local_content
@@ -48,7 +48,7 @@ class Answers:
 
     # -- one name --------------------------------------------------------------------------
 
-    def overtaken(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
+    def overtaken(self, path: str, parent: Directory, name: str, touched: Asking) -> bool:
         """Whether this node changed the name, or moved its directory, since it asked."""
         return name in touched or self._names.known(parent_of(path)) is not parent
 
@@ -58,7 +58,7 @@ class Answers:
         parent: Directory,
         name: str,
         info: ObjectInfo | None,
-        touched: set[str],
+        touched: Asking,
         asked_at: int,
     ) -> bool:
         """Put in what HEAD said of the name as a file; whether there is one."""
@@ -69,6 +69,7 @@ class Answers:
                 self.drop(path, parent, name)
                 return False
             self._take_file(path, parent, name, info, asked_at)
+            self._names.doubt(parent, touched)
         return True
 
     def _take_file(
@@ -142,7 +143,7 @@ class Answers:
         path: str,
         directory: Directory,
         listing: Listing,
-        touched: set[str],
+        touched: Asking,
         asked_at: int,
     ) -> list[str] | None:
         with self._names.lock:
@@ -165,6 +166,7 @@ class Answers:
             )
             if not self._metadata:
                 self._decide_all(directory, asked_at)
+            self._names.doubt(directory, touched)
             self._names.used(path, directory)
             names = {name for name, _ in listing.files}
             names.update(folders)

@@ -23,7 +23,7 @@ from yas3fs.errors import (
 )
 from yas3fs.fs.answers import Answers, has_local_children
 from yas3fs.fs.attributes import Defaults
-from yas3fs.fs.entries import FOREVER, NEVER, Directory, Entry, Scan
+from yas3fs.fs.entries import FOREVER, NEVER, Asking, Directory, Entry, Scan
 from yas3fs.fs.keys import KeyMap, join, name_of, parent_of
 from yas3fs.fs.listing import read_listing
 from yas3fs.fs.namespace import Namespace, has_local_content
@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 64
 """Times that an answer may be out of date when it comes before that counts as an error."""
+_ENOUGH = 8
+"""Answers in a row that others called out of date as they came, until one has to do."""
 _MAX_BATCH = 256
 _SMALL = 64 * 1024
 """Bytes of content that come with the attributes for about the cost of the attributes."""
@@ -108,11 +110,13 @@ class Discovery:
             return self._names.root
         name = name_of(path)
         asked_at = self._now()
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             parent = self.directory(parent_of(path))
             entry = parent.children.get(name)
             if entry is not None and self.believed(entry, asked_at):
                 return entry
+            if entry is not None and entry.known and attempt >= _ENOUGH:
+                return entry  # doubted each time, and yet an answer to what was asked in here
             if entry is None and self._fresh(parent.complete_at, asked_at):
                 raise NoEntry(path)
             if not self._ask(path, parent, name, entry):
@@ -175,7 +179,7 @@ class Discovery:
         return True
 
     def _ask_now(
-        self, path: str, parent: Directory, name: str, entry: Entry | None, touched: set[str]
+        self, path: str, parent: Directory, name: str, entry: Entry | None, touched: Asking
     ) -> bool:
         if entry is None:
             return self._ask_unknown(path, parent, name, touched)
@@ -184,7 +188,7 @@ class Discovery:
             first, second = second, first
         return first(path, parent, name, touched) or second(path, parent, name, touched)
 
-    def _ask_file(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
+    def _ask_file(self, path: str, parent: Directory, name: str, touched: Asking) -> bool:
         """HEAD the name as a file; whether there is one."""
         asked_at = self._now()
         info = self._get_small(path, parent, parent.children.get(name))
@@ -210,7 +214,7 @@ class Discovery:
             return None  # another version by now
 
     def _ask_directory(
-        self, path: str, parent: Directory, name: str, touched: set[str], *, ahead: bool = False
+        self, path: str, parent: Directory, name: str, touched: Asking, *, ahead: bool = False
     ) -> bool:
         """HEAD the marker and list what is below it, together; whether there is a directory.
 
@@ -236,6 +240,7 @@ class Discovery:
                 self._answers.drop(path, parent, name)
                 return False
             self._answers.take_directory(path, parent, name, info, asked_at)
+            self._names.doubt(parent, touched)
         return True
 
     def _look_below(self, path: str, known: Entry | None, asked_at: int) -> bool:
@@ -248,7 +253,7 @@ class Discovery:
         page = self._store.list_page(self._keys.children(path), limit=2 + len(self.dying))
         return any(listed.key not in self.dying for listed in page.objects)
 
-    def _ask_unknown(self, path: str, parent: Directory, name: str, touched: set[str]) -> bool:
+    def _ask_unknown(self, path: str, parent: Directory, name: str, touched: Asking) -> bool:
         """Nothing is known of the name: HEAD it, while the pool lists the parent or below it.
 
         A HEAD that finds a file is answer enough; the listing settles the other names meanwhile.
@@ -285,17 +290,21 @@ class Discovery:
     def _ask_root(self) -> None:
         root = self._names.root
         asked_at = self._now()
+        asking = self._names.asking(root)
         try:
-            info = self._head(self._keys.marker("/"))
-        except InvalidRequest:
-            if self._keys.prefix:
-                raise
-            info = None  # servers that keep objects as files cannot have one named "."
-        with self._names.lock:
-            if not self._fresh(root.checked):
-                root.marker = info is not None
-                self._answers.learn(root, info, directory=True)
-                root.checked = asked_at
+            try:
+                info = self._head(self._keys.marker("/"))
+            except InvalidRequest:
+                if self._keys.prefix:
+                    raise
+                info = None  # servers that keep objects as files cannot have one named "."
+            with self._names.lock:
+                if not self._fresh(root.checked):
+                    root.marker = info is not None
+                    self._answers.learn(root, info, directory=True)
+                    root.checked = NEVER if asking.all_doubted else asked_at
+        finally:
+            self._names.answered(root, asking)
 
     def _head(self, key: str) -> ObjectInfo | None:
         if key in self.dying:

@@ -115,6 +115,23 @@ class Entry:
         return stat.S_ISDIR(self.mode)
 
 
+class Asking(set[str]):
+    """A request about names of a directory that is under way: the names changed here since then.
+
+    ``doubted`` are those that others said they had changed, ``all_doubted`` if any may have been:
+    the answer may be older than that, and is good for whoever waits for it and nobody else.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.doubted: set[str] = set()
+        self.all_doubted = False
+
+    def doubts(self, name: str) -> bool:
+        """Whether the answer may be out of date for ``name``."""
+        return self.all_doubted or name in self.doubted
+
+
 class Scan:
     """Somebody walks a directory's attributes: names still to ask for, ever more at once."""
 
@@ -131,8 +148,8 @@ class Directory(Entry):
 
     ``complete_at`` is the millisecond at which a whole listing was read (NEVER: children are what
     happened to be looked up); ``large`` means that one page did not hold it; ``marker`` whether
-    its own object exists (None: not known). ``asking`` has, for each request about its names that
-    is under way, the names changed here since it began: its answer is not believed for them.
+    its own object exists (None: not known). ``asking`` has the requests about its names that are
+    under way: their answers are not believed for names that changed since they began.
     """
 
     __slots__ = (
@@ -156,7 +173,7 @@ class Directory(Entry):
         self.complete_at = NEVER
         self.large = False
         self.marker: bool | None = None
-        self.asking: tuple[set[str], ...] = ()
+        self.asking: tuple[Asking, ...] = ()
         self.misses = 0
         self.opened = 0
         """Opens since the listing: whether names are looked up to be read."""
@@ -177,5 +194,5 @@ def type_from_listing(size: int) -> int:
     return stat.S_IFREG if size >= PATH_MAX else 0
 
 
-__all__ = ["FOREVER", "NEVER", "PATH_MAX", "Directory", "Entry", "Extra", "Scan",
+__all__ = ["FOREVER", "NEVER", "PATH_MAX", "Asking", "Directory", "Entry", "Extra", "Scan",
            "type_from_listing"]  # fmt: skip

@@ -184,8 +184,9 @@ class OpenFiles:
         entry = inode.entry
         entry.etag, entry.modified = written.etag, 0
         entry.kept = written.etag
-        entry.checked = self._volume.now_ms()
-        self._volume.names.noted(inode.path)
+        with self._volume.names.lock:
+            entry.checked = NEVER if inode.doubted else self._volume.now_ms()
+            self._volume.names.noted(inode.path)
 
     def stored(self, inode: Inode) -> None:
         """The inode's content is safe under its name: its earlier ones can go."""

@@ -89,6 +89,9 @@ class Inode:
         self.unlinked = False
         self.superseded = False
         """The object was replaced elsewhere: what is open keeps this, new opens do not."""
+        self.doubted = False
+        """Others changed the object (or may have) since the upload began: its outcome is not the
+        last word."""
         self.opens = 0
         self.vacated: list[str] = []
         """Keys this file had under earlier names; they go when it is safe under its own."""
@@ -294,6 +297,7 @@ class Inode:
         key = self._owner.key_of(self.path)
         staging = self._stage()
         self._claim_key(key)
+        self.doubted = False
         stream, self.stream = self.stream, None
         if stream is not None and (
             stream.key != key or staging.size < self._uploader.settings.threshold

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
 from yas3fs.errors import NotADirectory
-from yas3fs.fs.entries import NEVER, Directory, Entry, type_from_listing
+from yas3fs.fs.entries import NEVER, Asking, Directory, Entry, type_from_listing
 from yas3fs.fs.keys import join, name_of, parent_of
 from yas3fs.objectstore.protocol import ListedObject
 
@@ -134,20 +134,38 @@ class Namespace:
                 self._recent.pop(id(below), None)
         directory.folders -= isinstance(entry, Directory)
 
-    def asking(self, directory: Directory) -> set[str]:
+    def asking(self, directory: Directory) -> Asking:
         """A request about names of ``directory`` begins; see :meth:`answered`.
 
         Returns the set of names that are changed here from now on.
         """
-        touched: set[str] = set()
+        touched = Asking()
         with self.lock:
             directory.asking = (*directory.asking, touched)
         return touched
 
-    def answered(self, directory: Directory, touched: set[str]) -> None:
+    def answered(self, directory: Directory, touched: Asking) -> None:
         """The request is over; its answer has been put in."""
         with self.lock:
+            self.doubt(directory, touched)
             directory.asking = tuple(other for other in directory.asking if other is not touched)
+
+    @staticmethod
+    def doubt(directory: Directory, touched: Asking) -> None:
+        """Where an answer may be older than what others said, ask again next time.
+
+        ``lock`` is held, and has been since the answer was put in.
+        """
+        if not touched.doubted and not touched.all_doubted:
+            return
+        directory.complete_at = NEVER
+        names = list(directory.children) if touched.all_doubted else touched.doubted
+        for name in names:
+            entry = directory.children.get(name)
+            if entry is not None:
+                entry.checked = NEVER
+                if isinstance(entry, Directory):
+                    entry.complete_at = NEVER
 
     # -- listings --------------------------------------------------------------------------
 
@@ -156,7 +174,7 @@ class Namespace:
         directory: Directory,
         files: Iterable[tuple[str, ListedObject]],
         folders: Iterable[str],
-        touched: set[str],
+        touched: Asking,
         asked_at: int,
     ) -> list[tuple[str, Entry]]:
         """Take a complete listing for what the directory holds.
@@ -235,17 +253,51 @@ class Namespace:
     # -- forgetting ------------------------------------------------------------------------
 
     def forget_below(self, path: str) -> None:
-        """Believe nothing about ``path`` and what is below it until the store is asked again."""
+        """Believe nothing about ``path`` and what is below it until the store is asked again.
+
+        Nor an answer that is on its way: it may have been given before what this is about.
+        """
         with self.lock:
+            parent = self.known(parent_of(path))
+            if isinstance(parent, Directory):
+                parent.complete_at = NEVER
+                for asking in parent.asking:
+                    asking.doubted.add(name_of(path))
             node = self.known(path)
             if node is None:
                 return
             for entry in walk(node):
                 entry.checked = NEVER
+                if entry.inode is not None:
+                    entry.inode.doubted = True
                 if isinstance(entry, Directory):
                     entry.complete_at = NEVER
                     entry.large = False
                     entry.marker = None
+                    for asking in entry.asking:
+                        asking.all_doubted = True
+
+    def forget_above(self, path: str) -> list[str]:
+        """Ask again whether the directories above ``path`` exist that have no object of their own.
+
+        They come and go with what is below them. Returns those that are known.
+        """
+        doubtful: list[str] = []
+        with self.lock:
+            while path != "/":
+                path = parent_of(path)
+                node = self.known(path)
+                if isinstance(node, Directory) and (node.marker or node is self.root):
+                    break
+                if isinstance(node, Directory):
+                    doubtful.append(path)
+                    node.checked = NEVER
+                parent = self.known(parent_of(path))
+                if isinstance(parent, Directory):
+                    parent.complete_at = NEVER
+                    for asking in parent.asking:
+                        asking.doubted.add(name_of(path))
+        return doubtful
 
     @property
     def count(self) -> int:

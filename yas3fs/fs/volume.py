@@ -16,7 +16,7 @@ from yas3fs.fs.attributes import MAX_EXPIRATION, Defaults, compose_headers
 from yas3fs.fs.copies import copy_object
 from yas3fs.fs.departures import Departures
 from yas3fs.fs.discovery import Discovery
-from yas3fs.fs.entries import NEVER, Directory, Entry
+from yas3fs.fs.entries import Directory, Entry
 from yas3fs.fs.inode import Inode
 from yas3fs.fs.keys import KeyMap, check_names, parent_of
 from yas3fs.fs.namespace import Namespace, has_local_content, walk_paths
@@ -259,6 +259,25 @@ class Volume:
     def _write_attributes(
         self, path: str, entry: Entry, attributes: Attributes, xattrs: dict[str, bytes]
     ) -> None:
+        with self._watched(path):
+            self._write_watched(path, entry, attributes, xattrs)
+
+    @contextmanager
+    def _watched(self, path: str) -> Iterator[None]:
+        """What others say of ``path`` while the block runs counts more than how it ends."""
+        parent = self.names.known(parent_of(path))
+        if not isinstance(parent, Directory):
+            yield
+            return
+        asking = self.names.asking(parent)
+        try:
+            yield
+        finally:
+            self.names.answered(parent, asking)
+
+    def _write_watched(
+        self, path: str, entry: Entry, attributes: Attributes, xattrs: dict[str, bytes]
+    ) -> None:
         if self.settings.metadata:
             if isinstance(entry, Directory):
                 key = self.keys.marker(path)
@@ -300,13 +319,12 @@ class Volume:
 
     def forget(self, path: str) -> None:
         """Ask the store again about ``path`` and what is below it, and have the kernel do so."""
-        for known, _ in self.known_below(path):
-            self.invalidate(known)
+        known = [below for below, _ in self.known_below(path)]
+        # The kernel last: it might ask at once, and must not be told what was known.
         self.names.forget_below(path)
-        parent = self.names.known(parent_of(path))
-        if isinstance(parent, Directory):
-            parent.complete_at = NEVER
-        self.invalidate(path)
+        known += self.names.forget_above(path)
+        for below in dict.fromkeys((path, *known)):
+            self.invalidate(below)
 
     def known_below(self, path: str) -> list[tuple[str, Entry]]:
         with self.names.lock:
