@@ -11,6 +11,7 @@ content that is not in the store yet is never dropped.
 
 import logging
 import math
+import threading
 from collections.abc import Callable
 from enum import Enum
 
@@ -66,6 +67,7 @@ class Coherence:
         self._files = files
         self._cache = cache
         self._set_kernel_timeout = set_kernel_timeout
+        self._changing = threading.Lock()
         self.mode = Mode.STANDALONE
 
     # -- modes -----------------------------------------------------------------------------
@@ -82,13 +84,14 @@ class Coherence:
             self.degrade()
 
     def _enter(self, mode: Mode, ttl: float, kernel: float) -> None:
-        if mode is self.mode:
-            return
-        _log.info("%s is %s now", self._volume.settings.bucket, mode.value)
-        self.mode = mode
-        self._volume.discovery.ttl = ttl
-        self._set_kernel_timeout(kernel)
-        self.gap()
+        with self._changing:
+            if mode is self.mode:
+                return
+            _log.info("%s is %s now", self._volume.settings.bucket, mode.value)
+            self.mode = mode
+            self._volume.discovery.ttl = ttl
+            self._set_kernel_timeout(kernel)
+            self.gap()
 
     def gap(self) -> None:
         """Events may have been missed: nothing that is known counts any more."""
@@ -109,8 +112,7 @@ class Coherence:
             case Upload(None):
                 self._reset("/")
             case Upload(str(path), etag):
-                if not self._has(path, etag):
-                    self._look_again(path)
+                self._look_again(path, etag)
             case Reset(path):
                 self._reset(path)
             case ObjectChanged():
@@ -118,15 +120,15 @@ class Coherence:
             case Setting(name, value):
                 self._set(name, value)
 
-    def _has(self, path: str, etag: str | None) -> bool:
-        """Whether the version that was announced is the one that is known."""
-        entry = self._volume.names.known(path)
-        return entry is not None and bool(etag) and entry.etag == etag and entry.known
+    def _look_again(self, path: str, etag: str | None = None) -> None:
+        """Names or content changed: whoever opens the file from now on asks the store.
 
-    def _look_again(self, path: str) -> None:
-        """Names or content changed: whoever opens the file from now on asks the store."""
+        Content of the version ``etag`` is right already. Not so its attributes: the same bytes,
+        stored once more, have the same ETag and other times.
+        """
         entry = self._volume.names.known(path)
-        if entry is not None and not isinstance(entry, Directory):
+        same = entry is not None and bool(etag) and entry.etag == etag
+        if entry is not None and not same and not isinstance(entry, Directory):
             if entry.inode is not None:
                 self._files.outdated(entry.inode)
             elif entry.etag:
@@ -139,8 +141,21 @@ class Coherence:
         path = self._volume.keys.path(event.key)
         if path is None:
             return
-        if event.change != "created" or not self._has(path, event.etag):
+        if event.change != "created":
             self._look_again(path)
+        elif not self._wrote(path, event.etag):
+            self._look_again(path, event.etag)
+
+    def _wrote(self, path: str, etag: str | None) -> bool:
+        """Whether this node stored the version, and nobody has told of another since."""
+        entry = self._volume.names.known(path)
+        return (
+            entry is not None
+            and bool(etag)
+            and entry.etag == etag
+            and entry.modified == 0  # as the store's own answers never are
+            and self._volume.discovery.believed(entry)
+        )
 
     def _reset(self, path: str) -> None:
         for known, entry in self._volume.known_below(path):

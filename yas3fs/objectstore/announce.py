@@ -8,7 +8,7 @@ as well: events are hints, and one too many costs a request.
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from yas3fs.errors import Transient
+from yas3fs.errors import StoreError, Transient
 from yas3fs.events import Event, Metadata, Mkdir, Rmdir, Unlink, Upload
 from yas3fs.objectstore.protocol import Headers, ObjectStore, Written
 from yas3fs.objectstore.wrapping import StoreWrapper
@@ -36,8 +36,9 @@ class AnnouncingStore(StoreWrapper):
             return call()
         try:
             result = call()
-        except Transient:
-            self._announce(operation, key, None)
+        except BaseException as error:
+            if _outcome_is_unknown(error):
+                self._announce(operation, key, None)
             raise
         self._announce(operation, key, result.etag if isinstance(result, Written) else None)
         return result
@@ -45,7 +46,7 @@ class AnnouncingStore(StoreWrapper):
     def _announce(self, operation: str, key: str, etag: str | None) -> None:
         if operation == "delete":
             self._say(key, Rmdir if key.endswith("/") else Unlink)
-        elif key.endswith("/"):
+        elif key.endswith("/") or self._path_of(key) == "/":
             self._say(key, Mkdir)
         else:
             self._say(key, lambda path: Upload(path, etag))
@@ -66,13 +67,26 @@ class AnnouncingStore(StoreWrapper):
         if source != target:
             return super().copy(source, target, headers=headers, source_etag=source_etag)
         try:
-            return self.inner.copy(source, target, headers=headers, source_etag=source_etag)
-        finally:
-            self._say(target, Metadata)  # the bytes are the same
+            written = self.inner.copy(source, target, headers=headers, source_etag=source_etag)
+        except BaseException as error:
+            if _outcome_is_unknown(error):
+                self._say(target, Metadata)
+            raise
+        self._say(target, Metadata)  # the bytes are the same
+        return written
 
     def delete_many(self, keys: Sequence[str]) -> Sequence[tuple[str, Exception]]:
+        stayed: set[str] = set()
         try:
-            return self.inner.delete_many(keys)
-        finally:
+            failed = self.inner.delete_many(keys)
+            stayed = {key for key, error in failed if not _outcome_is_unknown(error)}
+            return failed
+        finally:  # when it raises, some of its requests may have succeeded before
             for key in keys:
-                self._announce("delete", key, None)
+                if key not in stayed:
+                    self._announce("delete", key, None)
+
+
+def _outcome_is_unknown(error: BaseException) -> bool:
+    """Whether the store may have done what was asked: it was not heard to refuse."""
+    return isinstance(error, Transient) or not isinstance(error, StoreError)
