@@ -24,7 +24,7 @@ from yas3fs.notify.counters import Counters
 from yas3fs.notify.envelope import Delivery, Envelope, read_envelope
 from yas3fs.notify.server import PATH, SnsServer
 from yas3fs.notify.signatures import Certificates, Refused, verify
-from yas3fs.notify.subscriptions import Subscriptions
+from yas3fs.notify.subscriptions import Subscriptions, take_leave
 from yas3fs.notify.transport import ApplyFailed, Deliver, Gap
 from yas3fs.runtime.clock import Clock, SystemClock
 
@@ -77,6 +77,7 @@ class HttpTransport:
         self._topics: set[str] = set()
         self._server: SnsServer | None = None
         self._applying = threading.Lock()
+        self._remembering = threading.Lock()
         self._applied: OrderedDict[str, None] = OrderedDict()
         self._failing: OrderedDict[str, int] = OrderedDict()
         self._deliver: Deliver = _ignore
@@ -116,13 +117,16 @@ class HttpTransport:
             self._gap(topic_arn)
 
     def close(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        take_leave(self._unsubscribe)
+
+    def _unsubscribe(self) -> None:
         with self._lock:
             self._topics.clear()
             for topic_arn in self._subscriptions.topics():
                 self._subscriptions.unsubscribe(topic_arn)
-            if self._server is not None:
-                self._server.close()
-                self._server = None
 
     def metrics(self) -> dict[str, int]:
         return self._counters.snapshot()
@@ -200,9 +204,13 @@ class HttpTransport:
         if envelope.type == "SubscriptionConfirmation":
             self._subscriptions.confirm(envelope.topic_arn, envelope.fields["Token"])
             self._counters.count("confirmed")
+            self._remember(envelope.message_id)
+            self._gap(envelope.topic_arn)  # only from here on is everything heard
             return HTTPStatus.OK
         if envelope.type == "UnsubscribeConfirmation":
-            return self._resubscribe(envelope.topic_arn)
+            self._resubscribe(envelope.topic_arn)
+            self._remember(envelope.message_id)
+            return HTTPStatus.OK
         return self._apply(envelope, max(0.0, age))
 
     def _apply(self, envelope: Envelope, age: float) -> int:
@@ -219,11 +227,15 @@ class HttpTransport:
                     return HTTPStatus.INTERNAL_SERVER_ERROR
                 self._counters.count("abandoned")
                 self._gap(envelope.topic_arn)
-            self._applied[envelope.message_id] = None
-            if len(self._applied) > _REMEMBERED:
-                self._applied.popitem(last=False)
+            self._remember(envelope.message_id)
         self._counters.count("received")
         return HTTPStatus.OK
+
+    def _remember(self, message_id: str) -> None:
+        with self._remembering:
+            self._applied[message_id] = None
+            if len(self._applied) > _REMEMBERED:
+                self._applied.popitem(last=False)
 
     def _fails_again(self, message_id: str) -> bool:
         """Count a failure; whether SNS may try once more."""
@@ -239,7 +251,7 @@ class HttpTransport:
         self._counters.count("duplicates")
         return HTTPStatus.OK
 
-    def _resubscribe(self, topic_arn: str) -> int:
+    def _resubscribe(self, topic_arn: str) -> None:
         """Someone unsubscribed us; what was published since is lost."""
         self._counters.warn("unsubscribed", "%s: unsubscribed by someone else", topic_arn)
         with self._lock:
@@ -248,7 +260,6 @@ class HttpTransport:
                 self._subscriptions.subscribe(topic_arn, self.url)
         if wanted:
             self._gap(topic_arn)
-        return HTTPStatus.OK
 
 
 def _ignore(_: object) -> None:

@@ -77,11 +77,16 @@ class _Topic:
     mounts: list[Subscription] = field(default_factory=list)
     heard_at: float | None = None
     alive: bool = False
+    told: bool = False
+    """What the mounts believe of ``alive``."""
     heartbeats: int = 0
 
 
 class Listener:
-    """One for the process. Thread-safe; callbacks run in the transport's threads, one at a time.
+    """One for the process. Thread-safe.
+
+    Mounts are called in the transport's and the listener's threads: with one event at a time, and
+    with one change at a time; ``on_gap`` may come beside either. They must not call back.
 
     ``timeout`` and ``interval`` are seconds; ``jitter`` gives numbers from 0 to 1.
     """
@@ -105,7 +110,9 @@ class Listener:
         """Guards the topics; never held while a callback or a request runs."""
         self._topics: dict[str, _Topic] = {}
         self._changing = threading.Lock()
-        """Taken before ``_lock``: mounts come and go, and start and stop, one at a time."""
+        """Taken before all others: mounts come and go, and start and stop, one at a time."""
+        self._telling = threading.Lock()
+        """Taken before ``_lock``: mounts are told of changes in the order in which they happen."""
         self._thread: threading.Thread | None = None
         self._running = False
         self._looked_at = (clock.time(), clock.monotonic())
@@ -143,11 +150,11 @@ class Listener:
                     self._add(topic)
                 topic.next_beat = self._clock.monotonic()
             else:
-                with self._lock:
-                    topic.mounts.append(mount)
-                    alive = topic.alive
-                if alive:
-                    self._call(mount, mount.on_change, True)
+                with self._telling:
+                    with self._lock:
+                        topic.mounts.append(mount)
+                    if topic.told:
+                        self._call(mount, mount.on_change, True)
             with self._lock:
                 self._lock.notify_all()
         return mount
@@ -217,9 +224,8 @@ class Listener:
                 fallen = [one for one in self._topics.values() if one.alive]
                 for topic in fallen:
                     topic.alive, topic.heard_at = False, None
-                mounts = [mount for topic in fallen for mount in topic.mounts]
-            for mount in mounts:
-                self._call(mount, mount.on_change, False)
+            for topic in fallen:
+                self._tell(topic)
 
     def heard_at(self, topic_arn: str) -> float | None:
         """Monotonic time of the last proof that the topic is heard; None when there is none."""
@@ -289,14 +295,30 @@ class Listener:
             topic.next_beat = topic.heard_at + self.interval * (1 + 0.5 * self._jitter())
             risen = not topic.alive
             topic.alive = True
-            mounts = list(topic.mounts) if risen else []
-        for mount in mounts:
-            self._call(mount, mount.on_change, True)
+        if risen:
+            self._tell(topic)
+
+    def _tell(self, topic: _Topic) -> None:
+        """Let the mounts know whether the topic is alive, if they do not."""
+        with self._telling:
+            with self._lock:
+                alive = topic.alive
+                if alive == topic.told:
+                    return
+                topic.told = alive
+                mounts = list(topic.mounts)
+            for mount in mounts:
+                self._call(mount, mount.on_change, alive)
 
     def _gap(self, topic_arn: str) -> None:
+        """Tell the mounts of a gap, and see whether the topic is heard now."""
         self._counters.count("gaps")
         with self._lock:
             mounts = self._audience(topic_arn)
+            for topic in self._topics.values():
+                if topic_arn in ("", topic.arn):
+                    topic.next_beat = min(topic.next_beat, self._clock.monotonic())
+            self._lock.notify_all()
         for mount in mounts:
             self._call(mount, lambda _, told=mount: told.on_gap(), None)
 
@@ -359,8 +381,7 @@ class Listener:
         if fallen:
             self._counters.count("silences")
             log.warning("%s: not heard for more than %d seconds", topic.arn, self.timeout)
-            for mount in mounts:
-                self._call(mount, mount.on_change, False)
+            self._tell(topic)
         if due:
             self._call(mounts[0], beats[0], Heartbeat(number))
         if renew:
@@ -383,8 +404,5 @@ class Listener:
         slept = (self._looked_at[0] - wall) - (self._looked_at[1] - monotonic)
         if slept <= self.timeout:
             return
-        with self._lock:
-            for topic in self._topics.values():
-                topic.next_beat = self._looked_at[1]
         log.warning("the machine slept for %d seconds, everything is looked at anew", slept)
         self._gap("")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ _GONE = (
     "QueueDoesNotExist",
     "NonExistentQueue",
 )
+_EXISTS = ("QueueAlreadyExists", "QueueNameExists")
+_DELETED_RECENTLY = ("AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently")
 _STATEMENT = "yas3fs"
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -109,7 +112,6 @@ class Queue:
         self._options = options
         self._node_id = node_id
         self._clock = clock
-        self._made = 0
         self.url = ""
         self.arn = ""
         self.retention = options.retention
@@ -123,17 +125,12 @@ class Queue:
     def open(self) -> None:
         """Find the queue, or make it. ConfigError for an illegal name, NotifyFailed."""
         options = self._options
-        if self.is_kept:
-            if _ILLEGAL.search(options.name) or len(options.name) > MAX_NAME:
-                raise ConfigError(
-                    f"{options.name!r} is not a queue's name: at most {MAX_NAME} letters, digits, "
-                    "hyphens and underscores"
-                )
-            name = options.name
-        else:
-            # SQS refuses a deleted queue's name for a minute
-            again = f"-{self._made + 1}" if self._made else ""
-            name = queue_name(options.hint, self._node_id + again)
+        name = options.name or queue_name(options.hint, self._node_id)
+        if _ILLEGAL.search(name) or len(name) > MAX_NAME:
+            raise ConfigError(
+                f"{name!r} is not a queue's name: at most {MAX_NAME} letters, digits, hyphens "
+                "and underscores"
+            )
         try:
             self.url = self._find(name) if self.is_kept else ""
             if not self.url:
@@ -165,8 +162,22 @@ class Queue:
             TAG_NODE: re.sub(r"[^\w .:/=+@-]", "_", self._node_id)[:256],
             TAG_CREATED: str(int(self._clock.time())),
         }
+        try:
+            return self._create(name, attributes, tags)
+        except Exception as error:
+            code = error_code(error)
+            if code in _EXISTS:  # left by a process that died, with other attributes
+                url = self._find(name)
+                self._client.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+                return url
+            if code not in _DELETED_RECENTLY or self.is_kept:
+                raise
+        # SQS refuses a deleted queue's name for a minute: a service that restarts takes another
+        again = queue_name(self._options.hint, f"{self._node_id}-{secrets.token_hex(4)}")
+        return self._create(again, attributes, tags)
+
+    def _create(self, name: str, attributes: dict[str, str], tags: dict[str, str]) -> str:
         answer = self._client.create_queue(QueueName=name, Attributes=attributes, tags=tags)
-        self._made += 1
         return str(answer["QueueUrl"])
 
     def allow(self, topics: Sequence[str]) -> None:

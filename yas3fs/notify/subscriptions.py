@@ -9,6 +9,19 @@ from yas3fs.notify.aws import Client, NotifyFailed, error_code, one_line, parse_
 log = logging.getLogger(__name__)
 
 
+_LEAVE_SECONDS = 5.0
+"""How long a process that ends waits for a service that does not answer."""
+
+
+def take_leave(work: Callable[[], None]) -> None:
+    """Run ``work``, the last requests of a process; when they hang it ends without them."""
+    thread = threading.Thread(target=work, name="yas3fs-leave", daemon=True)
+    thread.start()
+    thread.join(_LEAVE_SECONDS)
+    if thread.is_alive():
+        log.warning("unsubscribing takes too long, the subscriptions may stay")
+
+
 class Subscriptions:
     """``client`` gives a region's SNS client; ``protocol`` is ``sqs``, ``http`` or ``https``."""
 

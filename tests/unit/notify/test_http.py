@@ -257,7 +257,14 @@ def test_a_subscription_is_confirmed_by_the_api_and_not_by_the_url(post: Post) -
     assert post.send(confirmation()) == 200
     wanted = {"TopicArn": TOPIC, "Token": "token-1", "AuthenticateOnUnsubscribe": "true"}
     assert post.clients.fake_sns.named("confirm_subscription") == [wanted]
+    assert post.gaps == [TOPIC]  # what was said before the confirmation is lost
     assert post.asked == [signing.URL]
+
+
+def test_a_replayed_confirmation_costs_nothing(post: Post) -> None:
+    assert [post.send(confirmation()) for _ in range(3)] == [200, 200, 200]
+    assert len(post.clients.fake_sns.named("confirm_subscription")) == 1
+    assert post.gaps == [TOPIC]
 
 
 def test_other_subscriptions_are_not_confirmed(post: Post) -> None:

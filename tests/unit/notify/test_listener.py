@@ -214,6 +214,28 @@ def test_a_heartbeat_that_is_not_heard_is_repeated(
     assert len(mount.beats) == 2
 
 
+def test_after_a_gap_it_is_seen_at_once_whether_the_topic_is_heard(
+    listener: Listener, transport: FakeTransport, clock: ManualClock
+) -> None:
+    mount = Mount(listener)
+    transport.deliver(said(Mknod("/a")))
+    listener.look()
+    assert mount.beats == []
+    transport.gap(TOPIC)
+    listener.look()
+    assert len(mount.beats) == 1
+
+
+def test_stopping_tells_the_mounts_that_nothing_is_heard(transport: FakeTransport) -> None:
+    listener = Listener(transport)
+    listener.start()
+    mount = Mount(listener)
+    transport.deliver(said(Mknod("/a")))
+    listener.stop()
+    assert mount.changes == [True, False]
+    assert listener.heard_at(TOPIC) is None
+
+
 def test_one_mount_of_several_sends_the_heartbeat(
     listener: Listener, transport: FakeTransport
 ) -> None:

@@ -184,7 +184,8 @@ def test_a_lost_queue_is_made_again_and_the_gap_told(
     clients.fake_sqs.delete_queue(QueueUrl=before)
     heard.wait_for_gap()
     assert heard.gaps == [""]
-    assert transport.queue_url == before + "-2"
+    assert transport.queue_url.startswith(before + "-")
+    assert list(clients.fake_sqs.queues) == [transport.queue_url]
     assert len(clients.fake_sns.named("subscribe")) == 2
     clients.fake_sqs.put(transport.queue_url, enveloped('"after"'))
     heard.wait_for('"after"')
@@ -244,6 +245,36 @@ def test_a_named_queue_is_made_when_absent_and_kept(clients: FakeClients, heard:
     assert list(sqs.queues) == ["https://sqs/kept"]
     assert len(sqs.named("create_queue")) == 1
     assert clients.fake_sns.subscriptions == {}
+
+
+def test_a_queue_left_by_a_process_that_died_is_used(clients: FakeClients, heard: Heard) -> None:
+    sqs = clients.fake_sqs
+    made = make(clients)
+    made.open(heard.deliver, heard.gap)
+    sqs.attributes[made.queue_url]["VisibilityTimeout"] = "99"
+    sqs.failures["create_queue"] = [ServiceError("QueueAlreadyExists")]
+    again = make(clients)
+    again.open(heard.deliver, heard.gap)
+    assert again.queue_url == made.queue_url
+    assert sqs.attributes[made.queue_url]["VisibilityTimeout"] == "10"
+
+
+def test_a_service_that_restarts_within_a_minute_gets_a_queue(
+    clients: FakeClients, heard: Heard
+) -> None:
+    clients.fake_sqs.failures["create_queue"] = [
+        ServiceError("AWS.SimpleQueueService.QueueDeletedRecently")
+    ]
+    made = make(clients)
+    made.open(heard.deliver, heard.gap)
+    assert made.queue_url.startswith("https://sqs/bucket-path-node-1-")
+
+
+def test_queues_may_be_forbidden(clients: FakeClients, heard: Heard) -> None:
+    clients.fake_sqs.failures["create_queue"] = [ServiceError("AccessDenied")]
+    with pytest.raises(NotifyFailed, match="cannot use the queue bucket-path-node-1") as caught:
+        make(clients).open(heard.deliver, heard.gap)
+    assert caught.value.code == "AccessDenied"
 
 
 def test_an_illegal_name_is_a_configuration_error(clients: FakeClients, heard: Heard) -> None:
