@@ -34,35 +34,35 @@ def _script(body: str, threads: bool) -> list[str]:
     return [PYTHON, "-c", f"import os\n{body}\n{run}"]
 
 
-_CREATE = "def f(i):\n  with open('{name}%d' % i, 'wb') as o: o.write(b'x' * 4096)"
-_READ = "def f(i):\n  with open('{name}%d' % i, 'rb') as o: assert len(o.read()) == 4096"
-_UNLINK = "def f(i): os.unlink('{name}%d' % i)"
+_CREATE = "def f(i):\n  with open('{name}-{who}-%d' % i, 'wb') as o: o.write(b'x' * 4096)"
+_READ = "def f(i):\n  with open('{name}-{who}-%d' % i, 'rb') as o: assert len(o.read()) == 4096"
+_UNLINK = "def f(i): os.unlink('{name}-{who}-%d' % i)"
 _RANDOM = (
     "import os, random\nr = random.Random(7)\no = open('large', 'rb', buffering=0)\n"
     f"for i in range(300): o.seek(r.randrange({LARGE} * 256) * 4096); o.read(4096)"
 )
 
 Workload = tuple[str, list[str], bool]
-"""A title, a command that runs in the mount, whether it wants a fresh mount."""
+"""A title, a command that runs in the mount (``{who}``: whose it is), whether in a fresh one."""
 
 WORKLOADS: list[Workload] = [
     ("write 1 GiB, durable at close",
-     ["dd", "if=/dev/zero", "of=written", "bs=1M", f"count={LARGE}", "status=none"], True),
-    ("create 500 x 4 KiB", _script(_CREATE.format(name="small"), False), True),
-    ("create 500 x 4 KiB, 16 threads", _script(_CREATE.format(name="wide"), True), True),
+     ["dd", "if=/dev/zero", "of=written-{who}", "bs=1M", f"count={LARGE}", "status=none"], True),
+    ("create 500 x 4 KiB", _script(_CREATE.replace("{name}", "small"), False), True),
+    ("create 500 x 4 KiB, 16 threads", _script(_CREATE.replace("{name}", "wide"), True), True),
     ("first 4 KiB, cold", ["head", "-c", "4096", "large"], True),
     ("read 1 GiB, cold", ["cat", "large"], True),
     ("read 1 GiB again", ["cat", "large"], False),
     ("300 random 4 KiB reads, cold", [PYTHON, "-c", _RANDOM], True),
-    ("read 500 x 4 KiB, cold", _script(_READ.format(name="small"), False), True),
-    ("read 500 x 4 KiB again", _script(_READ.format(name="small"), False), False),
-    ("read 500 x 4 KiB, cold, 16 threads", _script(_READ.format(name="wide"), True), True),
+    ("read 500 x 4 KiB, cold", _script(_READ.replace("{name}", "small"), False), True),
+    ("read 500 x 4 KiB again", _script(_READ.replace("{name}", "small"), False), False),
+    ("read 500 x 4 KiB, cold, 16 threads", _script(_READ.replace("{name}", "wide"), True), True),
     ("find, cold", ["find", "tree", "-type", "f"], True),
     ("find, again", ["find", "tree", "-type", "f"], False),
     ("ls -lR, cold", ["ls", "-lR", "tree"], True),
     ("ls -lR, again", ["ls", "-lR", "tree"], False),
-    ("append 1 byte to 1 GiB", ["sh", "-c", "printf x >> written"], True),
-    ("unlink 500", _script(_UNLINK.format(name="small"), False), True),
+    ("append 1 byte to 1 GiB", ["sh", "-c", "printf x >> written-{who}"], True),
+    ("unlink 500", _script(_UNLINK.replace("{name}", "small"), False), True),
 ]  # fmt: skip
 
 
@@ -114,7 +114,8 @@ def run_all(url: str, fighters: list[Contestant], runs: int, say: Callable[[str]
                 drop_caches()
                 with fighter.mounted(url) as mount:
                     for title, command, _ in group:
-                        results[title][fighter.name].append(measure(mount, command))
+                        words = [word.replace("{who}", fighter.name) for word in command]
+                        results[title][fighter.name].append(measure(mount, words))
             say(f"run {run + 1}: {group[0][0]}")
     return results
 

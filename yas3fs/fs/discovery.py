@@ -260,6 +260,8 @@ class Discovery:
         """
         asked_at = self._now()
         large = parent.large
+        if large and self._list_further(parent_of(path), parent):
+            return name in parent.children
         if large:
             below = self._pool.submit(self._look_below, path, None, asked_at)
         else:
@@ -275,6 +277,20 @@ class Discovery:
         if interrupts.result(below):
             return self._ask_directory(path, parent, name, touched)
         return self._answers.take_head(path, parent, name, None, touched, asked_at)
+
+    def _list_further(self, path: str, directory: Directory) -> bool:
+        """List a large directory as far as the names asked for are worth; whether that is all.
+
+        After 4, 8, 16 … unknown names it may cost twice as many pages, so that the listing costs
+        at most a few times what the names did, and a directory of some thousand names soon costs
+        nothing.
+        """
+        directory.misses += 1
+        asked_at, count = self._now(), directory.misses
+        if count < _RELIST_AFTER or count & (count - 1):
+            return False
+        self._list(path, directory, 2 * count)
+        return self._fresh(directory.complete_at, asked_at)
 
     def _list_ahead(self, path: str, directory: Directory) -> "Future[None]":
         """List the first page in the pool; whoever asks meanwhile shares it."""

@@ -101,6 +101,22 @@ def test_creating_writing_and_looking_at_it(bench: Bench) -> None:
     assert bench.asked() == {"put": 1}  # nothing is asked of what this node has made
 
 
+def test_a_directory_of_several_pages_is_listed_once_enough_names_were_asked_for(
+    bench: Bench,
+) -> None:
+    for index in range(2500):
+        bench.put(f"dir/{index:04}")
+    core = bench.mount()
+    for missing in range(8):
+        with pytest.raises(NoEntry):
+            core.fs.getattr(f"/dir/missing-{missing}")
+    assert bench.asked()["list_page"] >= 3
+    for missing in range(1000):
+        with pytest.raises(NoEntry):
+            core.fs.getattr(f"/dir/missing-{missing}")
+    assert not bench.asked()  # every name is known by now
+
+
 def test_stat_of_every_name_is_asked_in_growing_batches(bench: Bench) -> None:
     names = [f"file-{index:03}" for index in range(300)]
     for name in names:
