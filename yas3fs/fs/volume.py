@@ -319,12 +319,25 @@ class Volume:
 
     def forget(self, path: str) -> None:
         """Ask the store again about ``path`` and what is below it, and have the kernel do so."""
-        known = [below for below, _ in self.known_below(path)]
+        known = self._kernel_knows(path)
         # The kernel last: it might ask at once, and must not be told what was known.
         self.names.forget_below(path)
         known += self.names.forget_above(path)
         for below in dict.fromkeys((path, *known)):
             self.invalidate(below)
+
+    def _kernel_knows(self, path: str) -> list[str]:
+        """What the kernel must be told to forget, so that it forgets all that is below ``path``.
+
+        With a directory's name it drops the names below, and looks up anew what is opened next;
+        a file that is open is told apart. A million names are not a million messages.
+        """
+        found = []
+        for below, entry in self.known_below(path):
+            rest = below[len(path) :].lstrip("/")
+            if "/" not in rest or entry.inode is not None:
+                found.append(below)
+        return found
 
     def known_below(self, path: str) -> list[tuple[str, Entry]]:
         with self.names.lock:
