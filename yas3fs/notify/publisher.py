@@ -63,9 +63,14 @@ class Publisher:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._draining = 0
+        self._hurry = False
+        """Someone waits for the end: try now instead of after the pause."""
 
     def publish(self, event: Event) -> None:
-        """Let ``event`` be sent. Returns at once; ValueError for what no node may send."""
+        """Let ``event`` be sent. Returns at once; ValueError for what no node may send.
+
+        After :meth:`close` it does nothing.
+        """
         encode(event, self.node_id)
         with self._changed:
             if self._closed:
@@ -89,6 +94,8 @@ class Publisher:
         deadline = self._clock.monotonic() + timeout
         with self._changed:
             self._draining += 1
+            self._hurry = True
+            self._backoff.reset()
             self._changed.notify_all()
             try:
                 while self._pending or self._under_way:
@@ -139,7 +146,12 @@ class Publisher:
                     return
                 batch = self._pending.take(BATCH_MESSAGES)
                 self._under_way = len(batch)
-            failed = self._send(batch)
+            try:
+                failed = self._send(batch)
+            except Exception:
+                self._counters.count("failures")
+                log.exception("%s: publishing failed, and goes on", self)
+                failed = list(batch)
             with self._changed:
                 self._under_way = 0
                 self._pending.put_back(failed)
@@ -157,7 +169,11 @@ class Publisher:
 
     def _pause(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds
-        while not self._closed and (left := until - self._clock.monotonic()) > 0:
+        self._hurry = False
+        while not self._closed and not self._hurry:
+            left = until - self._clock.monotonic()
+            if left <= 0:
+                return
             self._changed.wait(left)
 
     def _send(self, batch: Sequence[Event]) -> list[Event]:

@@ -6,6 +6,7 @@ ends at most its own connection. One thread accepts, one per open connection ser
 uses the processor while nobody calls.
 """
 
+import errno
 import logging
 import selectors
 import socket
@@ -81,16 +82,7 @@ class SnsServer:
 
     def open(self) -> None:
         """Listen. OSError when the address cannot be had."""
-        host, port = self._address
-        family = socket.AF_INET6 if ":" in host or not host else socket.AF_INET
-        if family == socket.AF_INET6 and not host and not socket.has_dualstack_ipv6():
-            family = socket.AF_INET
-        self._listening = socket.create_server(
-            (host, port),
-            family=family,
-            backlog=_BACKLOG,
-            dualstack_ipv6=family == socket.AF_INET6 and not host,
-        )
+        self._listening = _listen(*self._address)
         self._waker, wakened = socket.socketpair()
         self._closing.clear()
         self._thread = threading.Thread(
@@ -196,6 +188,22 @@ class SnsServer:
             lasting = lasting and 2 * len(self._connections) <= self._max_connections
         connection.answer(status, lasting=lasting)
         return lasting
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; an empty ``host`` is every address of both families, if there are."""
+    if host:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
+            )
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+    return socket.create_server(("", port), backlog=_BACKLOG)
 
 
 class _Connection:

@@ -132,6 +132,42 @@ def test_draining_ends_in_time_when_sns_is_down(sns: FakeSns) -> None:
     assert made.metrics()["waiting"] == 1
 
 
+def test_draining_does_not_wait_for_the_next_attempt(sns: FakeSns) -> None:
+    made = Publisher(lambda: sns, TOPIC, "node", delay=0.0, backoff=Backoff(600.0, 600.0))
+    sns.failures["publish_batch"] = [OSError("down")]
+    made.publish(Mknod("/a"))
+    with made._changed:
+        assert made._changed.wait_for(lambda: not made._under_way and bool(sns.calls), 10.0)
+    assert made.drain(10.0)
+    assert sns.published == [["mknod", "/a"]]
+    assert made.close(1.0)
+
+
+def test_a_client_that_cannot_be_made_or_answers_nonsense_ends_nothing(
+    sns: FakeSns, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Nonsense:
+        answers = [None, {"Failed": [{"Id": "x"}]}, {"Successful": 5}]
+
+        def publish_batch(self, **arguments: object) -> object:
+            if self.answers:
+                return self.answers.pop(0)
+            return sns.publish_batch(**arguments)  # type: ignore[arg-type]
+
+    clients = [RuntimeError("no region"), Nonsense()]
+
+    def client() -> object:
+        if isinstance(clients[0], RuntimeError):
+            raise clients.pop(0)  # type: ignore[misc]
+        return clients[0]
+
+    made = Publisher(client, TOPIC, "node", delay=0.0, backoff=Backoff(0.001, 0.001))
+    made.publish(Mknod("/a"))
+    assert made.drain(10.0)
+    assert sns.published == [["mknod", "/a"]]
+    assert made.close(1.0)
+
+
 def test_closing_sends_what_waits(sns: FakeSns) -> None:
     made = Publisher(lambda: sns, TOPIC, "node", delay=30.0)
     made.publish(Mknod("/a"))

@@ -218,6 +218,15 @@ def test_closing_ends_open_connections(site: Site) -> None:
     site.server.close()
 
 
+def test_without_an_address_all_are_listened_on() -> None:
+    server = SnsServer(("", 0), lambda *_: 200, Counters(LOG))
+    server.open()
+    with socket.create_connection(("127.0.0.1", server.port), WITHIN) as sock:
+        sock.sendall(post(b""))
+        assert rest(sock).startswith(b"HTTP/1.1 200")
+    server.close()
+
+
 def test_tls(certificate: tuple[Path, Path]) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
