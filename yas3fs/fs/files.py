@@ -13,6 +13,7 @@ from yas3fs.fs.namespace import walk_paths
 from yas3fs.fs.types import Caller
 from yas3fs.fs.volume import Volume
 from yas3fs.objectstore.protocol import Headers, Written
+from yas3fs.runtime import interrupts
 
 
 class OpenFiles:
@@ -132,7 +133,7 @@ class OpenFiles:
                 return
             if inode.superseded and inode.path in self._volume.outdated:
                 self._is_outdated(inode.path, inode)
-        with inode.lock:
+        with interrupts.serve(None), inode.lock:
             if inode.opens == 0:
                 inode.release()
                 with self._volume.names.lock:

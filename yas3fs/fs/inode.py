@@ -11,7 +11,6 @@ and is held while an upload runs, so that what is sent is one moment's content.
 """
 
 import logging
-import threading
 from typing import Protocol
 
 from yas3fs.cache.memory import MemoryCache, Version
@@ -29,6 +28,7 @@ from yas3fs.objectstore.protocol import MAX_OBJECT_SIZE, Headers, Written
 from yas3fs.prefetch.readahead import ReadAhead
 from yas3fs.prefetch.reader import Reader
 from yas3fs.runtime import interrupts
+from yas3fs.runtime.locks import InterruptibleLock
 from yas3fs.writeback.staging import Staging
 from yas3fs.writeback.upload import Stream, Uploader
 
@@ -71,7 +71,7 @@ class Inode:
         self._cache = cache
         self._uploader = uploader
         self._folder = folder
-        self.lock = threading.RLock()
+        self.lock = InterruptibleLock()
         self.path = path
         self.entry = entry
         self.version = version
@@ -333,7 +333,7 @@ class Inode:
 
     def release(self) -> None:
         """The last handle is closed: upload what is left, or rescue it; never raises."""
-        with self.lock, interrupts.serve(None):
+        with interrupts.serve(None), self.lock:
             try:
                 if self.has_unsaved and self.failure is None:
                     self.flush()
