@@ -12,12 +12,10 @@ from yas3fs.events import SETTINGS, Event, Ping, Status, control_action
 from yas3fs.fs.coherence import Coherence
 from yas3fs.fs.filesystem import Filesystem
 from yas3fs.notify.aws import AwsAccess, Clients, parse_topic
-from yas3fs.notify.http import HttpOptions, HttpTransport
 from yas3fs.notify.listener import Listener
 from yas3fs.notify.metadata import public_hostname
 from yas3fs.notify.publisher import Publisher
 from yas3fs.notify.queues import QueueOptions
-from yas3fs.notify.signatures import Certificates, aws_certificates, endpoint_certificates
 from yas3fs.notify.sqs import SqsTransport
 from yas3fs.notify.transport import Transport
 
@@ -74,15 +72,7 @@ class Cluster:
     def _transport(self) -> Transport:
         config = self._config
         if config.port is not None:
-            hostname = public_hostname() if config.ec2_hostname else config.hostname
-            source = (
-                endpoint_certificates(self._clients)
-                if config.notify_endpoint
-                else aws_certificates(config.ca_bundle, config.proxy)
-            )
-            return HttpTransport(
-                self._clients, HttpOptions(hostname, config.port), Certificates(source)
-            )
+            return self._http(config.port)
         name = "" if config.new_queue else config.queue
         hint = f"yas3fs-{config.bucket}-{config.prefix}".rstrip("-")
         return SqsTransport(
@@ -92,6 +82,19 @@ class Cluster:
             wait=int(config.queue_wait),
             interval=config.queue_polling,
         )
+
+    def _http(self, port: int) -> Transport:
+        # The signatures need a library that is large to load.
+        from yas3fs.notify.http import HttpOptions, HttpTransport
+        from yas3fs.notify.signatures import Certificates, aws_certificates, endpoint_certificates
+
+        config = self._config
+        hostname = public_hostname() if config.ec2_hostname else config.hostname
+        if config.notify_endpoint:
+            source = endpoint_certificates(self._clients)
+        else:
+            source = aws_certificates(config.ca_bundle, config.proxy)
+        return HttpTransport(self._clients, HttpOptions(hostname, port), Certificates(source))
 
     def _heard(self, event: Event) -> None:
         assert self._coherence is not None

@@ -10,9 +10,9 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yas3fs.cache.memory import MemoryCache
-from yas3fs.cluster import Cluster
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import ConfigError, MountError, StoreError, Yas3fsError
 from yas3fs.fs.attributes import Defaults, compose_headers
@@ -34,6 +34,9 @@ from yas3fs.writeback.journal import Journal
 from yas3fs.writeback.rescue import RescueFolder
 from yas3fs.writeback.staging import open_unnamed
 from yas3fs.writeback.upload import Uploader, UploadSettings
+
+if TYPE_CHECKING:
+    from yas3fs.cluster import Cluster
 
 _log = logging.getLogger(__name__)
 
@@ -128,6 +131,8 @@ class Mount:
         """The store, with its changes told to the topic if there is one."""
         if not self._config.topic:
             return store
+        from yas3fs.cluster import Cluster
+
         self._cluster = Cluster(self._config)
         keys = KeyMap(self._config.prefix)
         return AnnouncingStore(store, keys.path, self._cluster.publisher.publish)
