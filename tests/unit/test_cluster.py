@@ -1,0 +1,139 @@
+"""The rules of one mount among others, without a network."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.functional.core import Core
+from yas3fs.cluster import Cluster
+from yas3fs.config.resolve import Given, resolve
+from yas3fs.errors import ConfigError
+from yas3fs.events import Event, Ping, Setting, Status, Switch, Upload
+from yas3fs.fs.coherence import Coherence
+from yas3fs.objectstore.memory import MemoryStore
+
+ARN = "arn:aws:sns:us-east-1:123456789012:topic"
+
+
+class Bench:
+    """A cluster's end at a mount, with what it says and applies collected."""
+
+    def __init__(self, folder: Path, **given: str) -> None:
+        texts = {"url": "s3://bucket/data", "topic": ARN, "new_queue": "true", "id": "me", **given}
+        self.config = resolve(
+            [Given(name, text, f"--{name}") for name, text in texts.items()],
+            "/mnt/here",
+            environment={},
+        ).mount
+        self.cluster = Cluster(self.config)
+        self.said: list[Event] = []
+        self.applied: list[Event] = []
+        self.core = Core(MemoryStore(), folder)
+        self.coherence = Coherence(
+            self.core.fs.volume, self.core.fs.files, self.core.cache, lambda _: None
+        )
+        self.hear = self._attach()
+
+    def _attach(self) -> Callable[[Event], None]:
+        """As :meth:`Cluster.listen` does it, with a listener that only keeps what it is given."""
+        kept: list[Callable[[Event], None]] = []
+
+        class Ear:
+            def __init__(self, *_: object, **__: object) -> None: ...
+            def subscribe(self, _arn: str, _id: str, heard: Callable[[Event], None], *_: object,
+                          **__: object) -> None:  # fmt: skip
+                kept.append(heard)
+
+            def start(self) -> None: ...
+            def stop(self) -> None: ...
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("yas3fs.cluster.Listener", Ear)
+            self.cluster.listen(self.core.fs, self.coherence)
+        self.cluster.publisher.publish = self.said.append  # type: ignore[method-assign]
+        self.coherence.apply = self.applied.append  # type: ignore[method-assign]
+        return kept[0]
+
+    def close(self) -> None:
+        self.cluster.stop()
+        self.core.end()
+
+
+@pytest.fixture(name="make")
+def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    benches: list[Bench] = []
+
+    def make(**given: str) -> Bench:
+        benches.append(Bench(tmp_path / str(len(benches)), **given))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.close()
+
+
+CACHE, PREFETCH = Setting("cache_entries", 10), Setting("prefetch", 1)
+SWITCH = Switch("other", "")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "obeyed"),
+    [
+        ("all", [CACHE, PREFETCH]),
+        ("none", []),
+        ("cache", [CACHE]),
+        ("prefetch, buffer", [PREFETCH]),
+    ],
+)
+def test_settings_are_obeyed_where_they_are_allowed(
+    make: Callable[..., Bench], allowed: str, obeyed: list[Event]
+) -> None:
+    bench = make(remote_control=allowed)
+    for event in (CACHE, PREFETCH, SWITCH):
+        bench.hear(event)
+    assert [event for event in bench.applied if event != SWITCH] == obeyed
+    assert SWITCH not in bench.applied
+
+
+def test_news_is_applied_whatever_is_allowed(make: Callable[..., Bench]) -> None:
+    bench = make(remote_control="none")
+    bench.hear(Upload("/f", "etag"))
+    assert bench.applied == [Upload("/f", "etag")]
+
+
+@pytest.mark.parametrize("words", ["everything", "cache,", "cache dance", "none,cache"])
+def test_unknown_actions_are_refused(make: Callable[..., Bench], words: str) -> None:
+    with pytest.raises(ConfigError, match="remote-control"):
+        make(remote_control=words)
+
+
+@pytest.mark.parametrize(
+    "arn", ["topic", "arn:aws:sqs:us-east-1:123456789012:q", "arn:aws:sns:us-east-1::", "arn:"]
+)
+def test_what_is_no_topic_is_refused(make: Callable[..., Bench], arn: str) -> None:
+    with pytest.raises(ConfigError):
+        make(topic=arn)
+
+
+def test_a_ping_is_answered_by_who_this_is_and_how_it_is(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.core.write("/f", b"12345")
+    bench.hear(Ping())
+    status = bench.said[0]
+    assert isinstance(status, Status)
+    assert (status.host, status.memory) == ("me", 5)
+    assert status.entries == bench.core.fs.volume.names.count
+    assert status.details == {"mode": "degraded", "mount": "/mnt/here"}
+    assert not bench.applied
+
+
+def test_two_mounts_of_one_name_are_two_nodes(make: Callable[..., Bench]) -> None:
+    one, other = make(), make()
+    assert one.cluster.node_id != other.cluster.node_id
+    assert one.cluster.node_id.startswith("me-")
+
+
+def test_until_the_topic_is_proved_nothing_is_believed_for_long(make: Callable[..., Bench]) -> None:
+    bench = make()
+    assert bench.core.fs.volume.discovery.ttl <= 2
