@@ -36,7 +36,6 @@ _ATTEMPTS = 64
 """Times that an answer may be out of date when it comes before that counts as an error."""
 _ENOUGH = 8
 """Answers in a row that others called out of date as they came, until one has to do."""
-_MAX_BATCH = 256
 _SMALL = 64 * 1024
 """Bytes of content that come with the attributes for about the cost of the attributes."""
 _RELIST_AFTER = 4
@@ -343,14 +342,8 @@ class Discovery:
         with self._names.lock:
             if parent.scan is None:
                 parent.scan = Scan([n for n, e in parent.children.items() if not e.known])
-            scan = parent.scan
-            batch: list[str] = []
-            while scan.names and len(batch) < scan.window:
-                name = scan.names.pop()
-                entry = parent.children.get(name)
-                if entry is not None and not entry.known:
-                    batch.append(name)
-            scan.window = min(scan.window * 2, _MAX_BATCH)
+            ahead = parent.scan.batch(name_of(path))
+            batch = [n for n in ahead if n in parent.children and not parent.children[n].known]
         folder = parent_of(path)
         for name in batch:
             sibling = join(folder, name)

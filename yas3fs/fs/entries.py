@@ -132,15 +132,42 @@ class Asking(set[str]):
         return self.all_doubted or name in self.doubted
 
 
-class Scan:
-    """Somebody walks a directory's attributes: names still to ask for, ever more at once."""
+_FIRST_BATCH = 8
+_LARGEST_BATCH = 256
+_NEAR = 32
+"""A name so few behind the last batch is the next of a walk that skips some."""
 
-    __slots__ = ("names", "window")
+
+class Scan:
+    """Somebody asks for a directory's unknown names, one after the other in the listing's order.
+
+    The further they go on, the more names are asked for ahead. Who jumps about gets less, and soon
+    nothing.
+    """
+
+    __slots__ = ("_names", "_next", "_window")
 
     def __init__(self, names: list[str]) -> None:
-        names.reverse()
-        self.names = names
-        self.window = 8
+        self._names = names
+        self._next = -1
+        self._window = _FIRST_BATCH
+
+    def batch(self, asked: str) -> list[str]:
+        """The names to ask for together with ``asked``."""
+        near = self._names[self._next : self._next + _NEAR] if self._next >= 0 else []
+        if asked in near:
+            self._next += near.index(asked) + 1
+            self._window = min(self._window * 2, _LARGEST_BATCH)
+        else:
+            if self._next >= 0:
+                self._window //= 4
+            if not self._window or asked not in self._names:
+                self._names = []
+                return []
+            self._next = self._names.index(asked) + 1
+        found = self._names[self._next : self._next + self._window]
+        self._next += len(found)
+        return found
 
 
 class Directory(Entry):
