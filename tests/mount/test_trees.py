@@ -131,12 +131,12 @@ def test_git(mounts: Mounts, tree: Path) -> None:
         export HOME="$2" GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=user.name \
           GIT_CONFIG_VALUE_0=tester GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=t@example.com \
           GIT_CONFIG_KEY_2=safe.directory GIT_CONFIG_VALUE_2='*'
-        cd "$2"; git init -q -b main work; cd work; cp -r "$1"/json "$1"/email .
+        cd "$2"; git init -q -b main copy; cd copy; cp -r "$1"/json "$1"/email .
         git add -A; git commit -qm one; echo change >> json/tool.py; git commit -qam two
         git checkout -qb side HEAD~1; echo other > email/other; git add -A; git commit -qm three
         git checkout -q main; git merge -q -m merged side; git gc -q; git fsck --strict
-        git status --porcelain; cd ..; git clone -q work clone; cd clone; git fsck --strict
-        git log --oneline | wc -l; cmp json/tool.py ../work/json/tool.py"""
+        git status --porcelain; cd ..; git clone -q copy clone; cd clone; git fsck --strict
+        git log --oneline | wc -l; cmp json/tool.py ../copy/json/tool.py"""
     said = shell(script, tree, first.mountpoint, timeout=200)
     assert said.split() == ["4"]
     assert first.unmount()
@@ -144,5 +144,5 @@ def test_git(mounts: Mounts, tree: Path) -> None:
     second = mounts(name="again")
     script = """
         export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
-        for it in work clone; do cd "$1/$it"; git fsck --strict; git status --porcelain; done"""
+        for it in copy clone; do cd "$1/$it"; git fsck --strict; git status --porcelain; done"""
     assert shell(script, second.mountpoint, timeout=100) == ""
