@@ -21,6 +21,9 @@ from yas3fs.notify.transport import Transport
 
 _log = logging.getLogger(__name__)
 
+_OWN_ENDPOINT = 1_000_000
+"""Certificates a minute that an endpoint of the administrator's own may be asked for: some sign
+each message with another, and a message that cannot be judged is lost."""
 _LAST_WORDS = 10.0
 """Seconds that what was not published yet may take at the end."""
 
@@ -94,7 +97,11 @@ class Cluster:
             source = endpoint_certificates(self._clients)
         else:
             source = aws_certificates(config.ca_bundle, config.proxy)
-        return HttpTransport(self._clients, HttpOptions(hostname, port), Certificates(source))
+        return HttpTransport(
+            self._clients,
+            HttpOptions(hostname, port),
+            Certificates(source, per_minute=_OWN_ENDPOINT if config.notify_endpoint else 60),
+        )
 
     def _heard(self, event: Event) -> None:
         assert self._coherence is not None
