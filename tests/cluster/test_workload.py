@@ -62,7 +62,7 @@ def work(node: Node, number: int, seed: int, failures: list[str]) -> None:
 
 
 def bucket_tree(cluster: Cluster) -> dict[str, str]:
-    """What is under each key that is no directory."""
+    """What is under each key that is shown: of a file and a directory of one name, the latter."""
     s3 = aws(cluster.s3, "s3")
     listed = s3.list_objects_v2(Bucket=cluster.bucket, Prefix="data/").get("Contents", [])
     names = [one["Key"].removeprefix("data/") for one in listed]
@@ -104,7 +104,13 @@ def test_all_trees_are_one(cluster: Cluster, seed: int) -> None:
 
     try:
         eventually(settled, 60.0, "one tree")
-    except AssertionError:
-        assert [flat(tree) for tree in trees] == [bucket_tree(cluster)] * 4
-        assert trees == [trees[0]] * 4
-        raise
+    except AssertionError as error:
+        wanted = bucket_tree(cluster)
+        found = [flat(tree) for tree in trees]
+        names = sorted({name for one in (*found, wanted) for name in one})
+        wrong = {
+            name: [str(one.get(name))[:20] for one in (*found, wanted)]
+            for name in names
+            if len({str(one.get(name)) for one in (*found, wanted)}) > 1
+        }
+        raise AssertionError(f"by node, and in the bucket: {wrong}") from error
