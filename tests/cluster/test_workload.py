@@ -66,8 +66,11 @@ def bucket_tree(cluster: Cluster) -> dict[str, str]:
     s3 = aws(cluster.s3, "s3")
     listed = s3.list_objects_v2(Bucket=cluster.bucket, Prefix="data/").get("Contents", [])
     names = [one["Key"].removeprefix("data/") for one in listed]
+    files = [name for name in names if name and not name.endswith("/")]
     return {
-        name: cluster.object(name).decode() for name in names if name and not name.endswith("/")
+        name: cluster.object(name).decode()
+        for name in files
+        if not any(other.startswith(f"{name}/") for other in names)
     }
 
 

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 DEGRADED_SECONDS = 2.0
 """How long an answer is believed while the topic is silent."""
-COHERENT_SECONDS = 3600.0
+COHERENT_SECONDS = 300.0
 """How long the kernel believes one while the topic delivers; the process does so without end."""
 
 

@@ -189,6 +189,7 @@ class Directory(Entry):
         "misses",
         "opened",
         "scan",
+        "shadows",
         "unseen",
     )
 
@@ -205,6 +206,8 @@ class Directory(Entry):
         self.opened = 0
         """Opens since the listing: whether names are looked up to be read."""
         self.scan: Scan | None = None
+        self.shadows = False
+        """Whether a listing had a file of the same name, which is not shown beside it."""
         self.unseen = False
         """Whether keys lie below that cannot be file names."""
 

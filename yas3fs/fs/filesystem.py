@@ -219,6 +219,7 @@ class Filesystem:
                 self.volume.keep_parent(path, parent)
                 self.volume.delete(path, self.volume.keys.marker(path))
                 self.volume.names.remove(parent, name_of(path))
+                self.volume.names.uncover(parent, directory)
                 self.volume.touch(parent)
 
     # -- attributes ------------------------------------------------------------------------

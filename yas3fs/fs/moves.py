@@ -74,6 +74,7 @@ class Moves:
                 volume.keep_parent(old, source_parent)
                 if isinstance(entry, Directory):
                     self._rename_directory(old, new, entry, target)
+                    volume.names.uncover(source_parent, entry)
                 else:
                     self._rename_file(old, new, entry, target)
                 volume.touch(source_parent)

@@ -94,6 +94,13 @@ class Namespace:
                 self._left(directory, entry)
             return entry
 
+    def uncover(self, parent: Directory, gone: Directory) -> None:
+        """A directory has left its name: a file that it hid may be there."""
+        if gone.shadows:
+            with self.lock:
+                gone.shadows = False
+                parent.complete_at = NEVER
+
     def move(self, old: str, new: str, entry: Entry) -> None:
         """``entry``, known at ``old``, is at ``new`` from now on, replacing what is known there.
 
@@ -193,6 +200,9 @@ class Namespace:
                 if name in seen:
                     _log.warning("%r is a file and a directory: only the directory is shown",
                                  listed.key)  # fmt: skip
+                    covering = directory.children.get(name)
+                    if isinstance(covering, Directory):
+                        covering.shadows = True
                     continue
                 seen.add(name)
                 if name not in touched:

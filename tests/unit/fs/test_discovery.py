@@ -362,3 +362,18 @@ def test_a_moved_directory_overtakes_its_listing(bench: Bench) -> None:
     bench.later()
     overtaken(bench, lambda: core.names("/dir"), lambda: core.fs.rename("/dir", "/moved"))
     assert core.tree() == {"moved": {"a": b"data"}}
+
+
+@pytest.mark.parametrize("rename", [False, True])
+def test_a_file_that_a_directory_hid_is_seen_when_that_goes(bench: Bench, rename: bool) -> None:
+    bench.put("both", b"file")
+    bench.put("both/")
+    core = bench.mount()
+    assert core.names("/") == ["both"]
+    assert core.fs.getattr("/both").is_directory
+    if rename:
+        core.fs.rename("/both", "/moved")
+    else:
+        core.fs.rmdir("/both")
+    assert core.fs.getattr("/both").size == 4
+    assert "both" in core.names("/")
