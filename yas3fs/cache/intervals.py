@@ -64,13 +64,6 @@ class IntervalSet:
         index = bisect_right(self._starts, start) - 1
         return index >= 0 and self._ends[index] >= end
 
-    def intersects(self, start: int, end: int) -> bool:
-        """Whether any byte of ``[start, end)`` is in the set."""
-        if start >= end:
-            return False
-        index = bisect_right(self._ends, start)
-        return index < len(self._starts) and self._starts[index] < end
-
     def pieces(self, start: int, end: int) -> list[tuple[int, int, bool]]:
         """``[start, end)`` cut where membership changes: ``(start, end, is member)``."""
         result: list[tuple[int, int, bool]] = []

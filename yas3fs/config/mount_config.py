@@ -4,7 +4,6 @@ Sizes are bytes and times seconds, whatever unit they were given in; paths are a
 text stands for "not given". What must not appear in a log is kept out of ``repr``.
 """
 
-import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -113,15 +112,6 @@ class MountConfig:
         foreign = bool(host) and not host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
         plain = self.bucket == self.bucket.lower() and not set("._") & set(self.bucket)
         return foreign or not plain
-
-    @property
-    def endpoint_is_local(self) -> bool:
-        """Whether the endpoint is on this machine, where no proxy is of use."""
-        host = urlsplit(self.s3_endpoint).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost" or host.endswith(".localhost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

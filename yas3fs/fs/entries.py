@@ -127,10 +127,6 @@ class Asking(set[str]):
         self.doubted: set[str] = set()
         self.all_doubted = False
 
-    def doubts(self, name: str) -> bool:
-        """Whether the answer may be out of date for ``name``."""
-        return self.all_doubted or name in self.doubted
-
 
 _FIRST_BATCH = 8
 _LARGEST_BATCH = 256

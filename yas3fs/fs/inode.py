@@ -127,12 +127,6 @@ class Inode:
                     raise
         return self.read_into(target, offset, ahead)
 
-    def is_cached(self) -> bool:
-        """Whether every byte can be read without the store."""
-        if self.staging is not None:
-            return self.staging.is_whole()
-        return self.version is None or self._reader.covered(self.version)
-
     # -- writing ---------------------------------------------------------------------------
 
     def _stage(self, *, empty: bool = False) -> Staging:
@@ -164,12 +158,10 @@ class Inode:
                 self.truncate(0)
             self._changed(0)
 
-    def write(self, data: memoryview, offset: int | None) -> int:
-        """Write at ``offset``, or at the end (None); raises FileTooLarge, OSError."""
+    def write(self, data: memoryview, offset: int) -> int:
+        """Write all of ``data`` at ``offset``; raises FileTooLarge, OSError."""
         with self.lock:
             staging = self._stage()
-            if offset is None:
-                offset = staging.size
             if offset + len(data) > MAX_OBJECT_SIZE:
                 raise FileTooLarge(self.path)
             count = staging.write(data, offset)

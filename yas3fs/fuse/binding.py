@@ -149,7 +149,6 @@ class Binding:
         self.unmount = f("fuse_unmount", None, c_void_p)
         self.destroy = f("fuse_destroy", None, c_void_p)
         self.get_session = f("fuse_get_session", c_void_p, c_void_p)
-        self.session_exit = f("fuse_session_exit", None, c_void_p)
         buffer = ctypes.POINTER(FuseBuffer)
         self.receive = f("fuse_session_receive_buf", c_int, c_void_p, buffer)
         self.process = f("fuse_session_process_buf", None, c_void_p, buffer)
