@@ -21,10 +21,14 @@ def shared(sns_server: servers.Server) -> Iterator[tuple[Cluster, Node]]:
 
 
 def known(cluster: Cluster, node: Node, name: str, body: bytes = b"old content") -> None:
-    """An object that the node has read, in a directory that it has listed."""
+    """An object that the node has read, in a directory that it has listed; no news is under way."""
+    barrier = f"barrier-{name}"
+    node.do("os.listdir(at('')); answer = exists(args[0])", barrier)  # from here on it is absent
     cluster.put(name, body)
+    cluster.put(barrier, b"")
     cluster.say("other", "reset", "/")
-    node.sees("answer = read(args[0]) if exists(args[0]) else ''", body.decode(), name)
+    node.sees("answer = exists(args[0])", True, barrier)  # the reset has been applied
+    node.sees("answer = read(args[0])", body.decode(), name)
     node.do("os.listdir(at('')); answer = read(args[0])", name)
 
 
@@ -105,6 +109,7 @@ def test_s3s_own_word(shared: tuple[Cluster, Node], enveloped: str) -> None:
 
 def test_what_is_no_message_does_nothing_and_later_ones_act(shared: tuple[Cluster, Node]) -> None:
     cluster, node = shared
+    cluster.put("marks/", b"")  # in a directory of its own: listing it tells nothing of the other
     known(cluster, node, "fuzzed")
     cluster.put("fuzzed", b"new")
     for text in (
@@ -114,9 +119,9 @@ def test_what_is_no_message_does_nothing_and_later_ones_act(shared: tuple[Cluste
         '{"Records":[{"eventSource":"aws:s3"}]}', '["","flush","/fuzzed"]', '["x","mkdir",null]',
     ):  # fmt: skip
         cluster.publish(text)
-    cluster.put("marked", b"here")
-    cluster.say("old", "mknod", "/marked")
-    node.sees("answer = exists('marked')", True)
+    cluster.put("marks/it", b"here")
+    cluster.say("old", "mknod", "/marks/it")
+    node.sees("answer = exists('marks/it')", True)
     assert node.do("answer = read('fuzzed')") == "old content"
     assert node.process.poll() is None
     cluster.say("old", "flush", "/fuzzed", "0" * 32)

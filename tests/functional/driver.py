@@ -258,7 +258,7 @@ class CoreDriver:
         if not self._hide or not self._openers(path):
             return False
         self._hidden += 1
-        self._do(lambda: self.core.fs.rename(path, f"/.fuse_hidden{self._hidden:08x}"))
+        self._do(lambda: self.core.fs.rename(path, f"/.fuse_hidden{self._hidden:016x}"))
         return True
 
     def unlink(self, path: str) -> None:

@@ -12,6 +12,8 @@ Nor are keys with an empty, ``.`` or ``..`` component, with a component of more 
 with a NUL, which cannot be file names. They are logged once for each directory.
 """
 
+import re
+
 from yas3fs.errors import NameTooLong
 from yas3fs.objectstore.protocol import MAX_KEY_BYTES
 
@@ -23,7 +25,7 @@ _TO_KEY.update(
     for low in range(0x80, 0x100)
 )
 _FROM_KEY = {_ESCAPE + byte: 0xDC00 + byte for byte in range(0x80, 0x100)}
-_HIDDEN_PREFIX = ".fuse_hidden"
+_HIDDEN = re.compile(r"\.fuse_hidden[0-9a-f]{16}")
 
 
 def name_to_key(name: str) -> str:
@@ -51,7 +53,7 @@ def key_to_name(component: str) -> str | None:
 
 def is_hidden_name(name: str) -> bool:
     """Whether libfuse made the name up for a file that was unlinked while it was open."""
-    return name.startswith(_HIDDEN_PREFIX)
+    return _HIDDEN.fullmatch(name) is not None
 
 
 def parent_of(path: str) -> str:

@@ -104,8 +104,10 @@ class Moves:
         with volume.claims.claim(old), volume.held_directory(old) as parent:
             entry = volume.lookup(old)
             inode = entry.inode
-            if inode is None or inode.opens == 0 or not stat.S_ISREG(entry.mode):
+            if not stat.S_ISREG(entry.mode):
                 return False
+            if inode is None or inode.opens == 0:
+                return self._hide_closed(old, new, entry, parent)
             volume.keep_parent(old, parent)
             with inode.lock:
                 stored = inode.is_stored
@@ -123,6 +125,22 @@ class Moves:
                 volume.departures.finish(earlier)
             entry.ctime_ns = volume.now_ns()
             volume.touch(parent)
+        return True
+
+    def _hide_closed(self, old: str, new: str, entry: Entry, parent: Directory) -> bool:
+        """The file was closed while the library was about to hide it: nobody needs its bytes.
+
+        Renaming it would leave an object that the library, in this very case, never removes.
+        """
+        volume = self._volume
+        if not self._files.was_open_just_now(old) or entry.inode is not None:
+            return False
+        volume.keep_parent(old, parent)
+        with volume.names.lock:
+            volume.hidden[new] = entry
+            volume.names.remove(parent, name_of(old))
+        volume.departures.schedule(volume.keys.file(old), None)
+        volume.touch(parent)
         return True
 
     # -- one file --------------------------------------------------------------------------

@@ -418,7 +418,7 @@ def test_unlinked_open_files_leave_the_bucket(bench: Bench) -> None:
     core = bench.mount()
     core.write("/a", b"data")
     handle = core.fs.open("/a", os.O_RDONLY)
-    core.fs.rename("/a", "/.fuse_hidden0001")
+    core.fs.rename("/a", "/.fuse_hidden0000000000000001")
     with pytest.raises(NoEntry):
         core.fs.getattr("/a")
     assert core.names("/") == []
@@ -427,7 +427,28 @@ def test_unlinked_open_files_leave_the_bucket(bench: Bench) -> None:
     assert core.pread(handle, 10, 0) == b"data"
     assert handle.getattr().nlink == 0
     handle.release()
-    core.fs.unlink("/.fuse_hidden0001")
+    core.fs.unlink("/.fuse_hidden0000000000000001")
+
+
+def test_a_file_closed_while_it_is_hidden_leaves_no_object(bench: Bench) -> None:
+    """The kernel library may hide a file that was closed an instant before."""
+    core = bench.mount()
+    core.write("/a", b"data")
+    core.fs.open("/a", os.O_RDONLY).release()
+    core.fs.rename("/a", "/.fuse_hidden0000000000000001")
+    assert core.names("/") == []
+    core.fs.drain()
+    assert not bench.memory._objects
+
+
+@pytest.mark.parametrize("name", ["/.fuse_hidden", "/.fuse_hidden0000000000000001"])
+def test_a_name_like_a_hidden_one_can_be_given_to_a_file_at_rest(bench: Bench, name: str) -> None:
+    core = bench.mount()
+    core.write("/a", b"data")
+    bench.clock.advance(2)
+    core.fs.rename("/a", name)
+    core.fs.drain()
+    assert core.read(name) == b"data"
 
 
 def test_a_replaced_open_file_never_leaves_its_name_empty(bench: Bench) -> None:
@@ -435,7 +456,7 @@ def test_a_replaced_open_file_never_leaves_its_name_empty(bench: Bench) -> None:
     core.write("/a", b"old")
     core.write("/b", b"new")
     handle = core.fs.open("/a", os.O_RDONLY)
-    core.fs.rename("/a", "/.fuse_hidden0001")
+    core.fs.rename("/a", "/.fuse_hidden0000000000000001")
     core.fs.rename("/b", "/a")
     core.fs.drain()
     assert bench.body("a") == b"new"
