@@ -44,7 +44,7 @@ class OpenFiles:
                     continue
                 inode = entry.inode
                 if inode is None:
-                    inode = self._new_inode(path, entry, self._volume.version_of(path, entry))
+                    inode = self.new_inode(path, entry, self._volume.version_of(path, entry))
                 inode.opens += 1
                 parent = self._volume.names.known(parent_of(path))
                 if isinstance(parent, Directory):
@@ -80,7 +80,7 @@ class OpenFiles:
                     entry = self._volume.new_entry(
                         stat.S_IFREG | stat.S_IMODE(mode), caller, parent
                     )
-                    inode = self._new_inode(path, entry, None)
+                    inode = self.new_inode(path, entry, None)
                     inode.exclusive = bool(flags & os.O_EXCL)
                     inode.begin_empty()
                     with self._volume.names.lock:
@@ -97,7 +97,8 @@ class OpenFiles:
                     )
         return self.open(path, flags)
 
-    def _new_inode(self, path: str, entry: Entry, version: Version | None) -> Inode:
+    def new_inode(self, path: str, entry: Entry, version: Version | None) -> Inode:
+        """The inode of a file that has none."""
         inode = Inode(
             self,
             path,
@@ -153,6 +154,12 @@ class OpenFiles:
             recent = now - _JUST_NOW
             self._closed_last = {p: at for p, at in self._closed_last.items() if at > recent}
         self._closed_last[path] = now
+
+    def moved(self, old: str, new: str) -> None:
+        """The file that was closed at ``old`` is at ``new`` now."""
+        closed = self._closed_last.pop(old, None)
+        if closed is not None:
+            self._closed_last[new] = closed
 
     def was_open_just_now(self, path: str) -> bool:
         """Whether the file was closed so lately that the kernel library may not know it yet."""

@@ -37,6 +37,9 @@ from yas3fs.runtime.pools import for_each
 
 _log = logging.getLogger(__name__)
 
+_BROUGHT_HERE = 1024 * 1024
+"""Bytes that are fetched for whoever might still open a file that has just lost its name."""
+
 
 class Moves:
     """The rename verb of one file system."""
@@ -77,6 +80,7 @@ class Moves:
                     volume.names.uncover(source_parent, entry)
                 else:
                     self._rename_file(old, new, entry, target)
+                    self._files.moved(old, new)
                 volume.touch(source_parent)
                 volume.touch(new_parent)
 
@@ -128,18 +132,25 @@ class Moves:
         return True
 
     def _hide_closed(self, old: str, new: str, entry: Entry, parent: Directory) -> bool:
-        """The file was closed while the library was about to hide it: nobody needs its bytes.
+        """The file was closed while the library was about to hide it.
 
-        Renaming it would leave an object that the library, in this very case, never removes.
+        Renaming it would leave an object that the library, in this very case, never removes. It may
+        be opened once more, though, by who has found its name a moment ago.
         """
         volume = self._volume
         if not self._files.was_open_just_now(old) or entry.inode is not None:
             return False
         volume.keep_parent(old, parent)
-        with volume.names.lock:
-            volume.hidden[new] = entry
-            volume.names.remove(parent, name_of(old))
-        volume.departures.schedule(volume.keys.file(old), None)
+        inode = self._files.new_inode(old, entry, volume.version_of(old, entry))
+        if entry.size <= _BROUGHT_HERE:
+            inode.bring_here()
+        with inode.lock:
+            inode.unlinked = True
+            inode.path = new
+            with volume.names.lock:
+                volume.hidden[new] = entry
+                volume.names.remove(parent, name_of(old))
+        volume.departures.schedule(volume.keys.file(old), inode)
         volume.touch(parent)
         return True
 
