@@ -49,7 +49,7 @@ class Departures:
         self._thread: threading.Thread | None = None
         self._hurry = False
 
-    def schedule(self, key: str, inode: Inode) -> None:
+    def schedule(self, key: str, inode: Inode | None) -> None:
         """Delete ``key`` soon; ``inode`` is who still reads it."""
         with self._changed:
             self._pending[key] = _Departure(key, inode, time.monotonic() + DELAY)

@@ -15,12 +15,18 @@ from yas3fs.fs.volume import Volume
 from yas3fs.objectstore.protocol import Headers, Written
 from yas3fs.runtime import interrupts
 
+_JUST_NOW = 1.0
+"""Seconds for which the kernel library may still take a file for open that was closed."""
+_CLOSED_KEPT = 1024
+
 
 class OpenFiles:
     """The open files of one volume."""
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
+        self._closed_last: dict[str, float] = {}
+        """When files were closed for the last time, by path: the last second's, and some more."""
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -38,7 +44,7 @@ class OpenFiles:
                     continue
                 inode = entry.inode
                 if inode is None:
-                    inode = self._new_inode(path, entry, self._volume.version_of(path, entry))
+                    inode = self.new_inode(path, entry, self._volume.version_of(path, entry))
                 inode.opens += 1
                 parent = self._volume.names.known(parent_of(path))
                 if isinstance(parent, Directory):
@@ -74,7 +80,7 @@ class OpenFiles:
                     entry = self._volume.new_entry(
                         stat.S_IFREG | stat.S_IMODE(mode), caller, parent
                     )
-                    inode = self._new_inode(path, entry, None)
+                    inode = self.new_inode(path, entry, None)
                     inode.exclusive = bool(flags & os.O_EXCL)
                     inode.begin_empty()
                     with self._volume.names.lock:
@@ -91,7 +97,7 @@ class OpenFiles:
                     )
         return self.open(path, flags)
 
-    def _new_inode(self, path: str, entry: Entry, version: Version | None) -> Inode:
+    def new_inode(self, path: str, entry: Entry, version: Version | None) -> Inode:
         """The inode of a file that has none."""
         inode = Inode(
             self,
@@ -132,6 +138,7 @@ class OpenFiles:
             inode.opens -= 1
             if inode.opens:
                 return
+            self._note_closed(inode.path)
             if inode.superseded and inode.path in self._volume.outdated:
                 self._is_outdated(inode.path, inode)
         with interrupts.serve(None), inode.lock:
@@ -140,6 +147,24 @@ class OpenFiles:
                 with self._volume.names.lock:
                     if inode.opens == 0 and inode.entry.inode is inode:
                         inode.entry.inode = None
+
+    def _note_closed(self, path: str) -> None:
+        now = self._volume.parts.clock.monotonic()
+        if len(self._closed_last) > _CLOSED_KEPT:
+            recent = now - _JUST_NOW
+            self._closed_last = {p: at for p, at in self._closed_last.items() if at > recent}
+        self._closed_last[path] = now
+
+    def moved(self, old: str, new: str) -> None:
+        """The file that was closed at ``old`` is at ``new`` now."""
+        closed = self._closed_last.pop(old, None)
+        if closed is not None:
+            self._closed_last[new] = closed
+
+    def was_open_just_now(self, path: str) -> bool:
+        """Whether the file was closed so lately that the kernel library may not know it yet."""
+        closed = self._closed_last.get(path)
+        return closed is not None and self._volume.parts.clock.monotonic() - closed < _JUST_NOW
 
     def outdated(self, inode: Inode) -> None:
         """A reader found that the inode's version is gone: whoever opens from now on asks."""

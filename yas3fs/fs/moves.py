@@ -37,6 +37,9 @@ from yas3fs.runtime.pools import for_each
 
 _log = logging.getLogger(__name__)
 
+_BROUGHT_HERE = 1024 * 1024
+"""Bytes that are fetched for whoever might still open a file that has just lost its name."""
+
 
 class Moves:
     """The rename verb of one file system."""
@@ -77,6 +80,7 @@ class Moves:
                     volume.names.uncover(source_parent, entry)
                 else:
                     self._rename_file(old, new, entry, target)
+                    self._files.moved(old, new)
                 volume.touch(source_parent)
                 volume.touch(new_parent)
 
@@ -104,8 +108,10 @@ class Moves:
         with volume.claims.claim(old), volume.held_directory(old) as parent:
             entry = volume.lookup(old)
             inode = entry.inode
-            if inode is None or inode.opens == 0 or not stat.S_ISREG(entry.mode):
+            if not stat.S_ISREG(entry.mode):
                 return False
+            if inode is None or inode.opens == 0:
+                return self._hide_closed(old, new, entry, parent)
             volume.keep_parent(old, parent)
             with inode.lock:
                 stored = inode.is_stored
@@ -123,6 +129,29 @@ class Moves:
                 volume.departures.finish(earlier)
             entry.ctime_ns = volume.now_ns()
             volume.touch(parent)
+        return True
+
+    def _hide_closed(self, old: str, new: str, entry: Entry, parent: Directory) -> bool:
+        """The file was closed while the library was about to hide it.
+
+        Renaming it would leave an object that the library, in this very case, never removes. It may
+        be opened once more, though, by who has found its name a moment ago.
+        """
+        volume = self._volume
+        if not self._files.was_open_just_now(old) or entry.inode is not None:
+            return False
+        volume.keep_parent(old, parent)
+        inode = self._files.new_inode(old, entry, volume.version_of(old, entry))
+        if entry.size <= _BROUGHT_HERE:
+            inode.bring_here()
+        with inode.lock:
+            inode.unlinked = True
+            inode.path = new
+            with volume.names.lock:
+                volume.hidden[new] = entry
+                volume.names.remove(parent, name_of(old))
+        volume.departures.schedule(volume.keys.file(old), inode)
+        volume.touch(parent)
         return True
 
     # -- one file --------------------------------------------------------------------------

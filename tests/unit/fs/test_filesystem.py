@@ -430,6 +430,17 @@ def test_unlinked_open_files_leave_the_bucket(bench: Bench) -> None:
     core.fs.unlink("/.fuse_hidden0000000000000001")
 
 
+def test_a_file_closed_while_it_is_hidden_leaves_no_object(bench: Bench) -> None:
+    """The kernel library may hide a file that was closed an instant before."""
+    core = bench.mount()
+    core.write("/a", b"data")
+    core.fs.open("/a", os.O_RDONLY).release()
+    core.fs.rename("/a", "/.fuse_hidden0000000000000001")
+    assert core.names("/") == []
+    core.fs.drain()
+    assert not bench.memory._objects
+
+
 @pytest.mark.parametrize("name", ["/.fuse_hidden", "/.fuse_hidden0000000000000001"])
 def test_a_name_like_a_hidden_one_can_be_given_to_a_file_at_rest(bench: Bench, name: str) -> None:
     core = bench.mount()
