@@ -6,6 +6,7 @@ Names the concrete classes of :mod:`yas3fs.notify`, as ``mount.py`` names those 
 import logging
 import uuid
 
+from yas3fs import __version__
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import ConfigError
 from yas3fs.events import SETTINGS, Event, Ping, Status, control_action
@@ -126,7 +127,12 @@ class Cluster:
             downloads=0,
             prefetches=0,
             uploads=0,
-            details={"mode": self._coherence.mode.value, "mount": self._config.mountpoint},
+            details={
+                "version": __version__,
+                "mode": self._coherence.mode.value,
+                "mount": self._config.mountpoint,
+                "url": self._config.url,
+            },
         )
 
     def stop(self) -> None:

@@ -150,7 +150,8 @@ def test_ping_is_answered_by_status(shared: tuple[Cluster, Node]) -> None:
     assert str(said[0]).startswith("node1-")
     assert said[2] == "node1"
     assert all(isinstance(number, int) and number >= 0 for number in said[3:9])
-    assert said[9] == {"mode": "coherent", "mount": str(node.mountpoint)}
+    assert said[9]["mode"] == "coherent"
+    assert said[9]["mount"] == str(node.mountpoint)
 
 
 def test_settings_are_obeyed_as_far_as_they_are_allowed(cluster: Cluster) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.core import Core
+from yas3fs import __version__
 from yas3fs.cluster import Cluster
 from yas3fs.config.resolve import Given, resolve
 from yas3fs.errors import ConfigError
@@ -124,7 +125,12 @@ def test_a_ping_is_answered_by_who_this_is_and_how_it_is(make: Callable[..., Ben
     assert isinstance(status, Status)
     assert (status.host, status.memory) == ("me", 5)
     assert status.entries == bench.core.fs.volume.names.count
-    assert status.details == {"mode": "degraded", "mount": "/mnt/here"}
+    assert status.details == {
+        "version": __version__,
+        "mode": "degraded",
+        "mount": "/mnt/here",
+        "url": "s3://bucket/data",
+    }
     assert not bench.applied
 
 

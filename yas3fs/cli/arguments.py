@@ -27,7 +27,6 @@ DESCRIPTION = "Mount a bucket, or a path in it, as a folder. It is unmounted wit
 EPILOG = """Sizes take a unit (512K, 100M, 1.5G). Every option can also be set by an environment
 variable, as YAS3FS_CACHE_SIZE. Options of 2.x that have no effect any more are accepted with a
 warning; the reference (docs/OPTIONS.md) lists them."""
-_REMARKS = {Group.NOTIFICATIONS: "not part of this release yet: all but --region are refused"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("operands", nargs="*", help=argparse.SUPPRESS)
     parser.set_defaults(given=[], dash_o=[])
     for group in Group:
-        section = parser.add_argument_group(group.value, _REMARKS.get(group))
+        section = parser.add_argument_group(group.value)
         for option in OPTIONS:
             if option.group is group:
                 _add(section, option)
