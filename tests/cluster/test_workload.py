@@ -75,14 +75,24 @@ def bucket_tree(cluster: Cluster) -> dict[str, str]:
 
 
 def flat(tree: dict[str, object], folder: str = "") -> dict[str, object]:
-    """A tree as the child tells it, by path; links by their target."""
+    """A tree as the child tells it, by path: directories end with a slash and are None."""
     found: dict[str, object] = {}
     for name, what in tree.items():
         if isinstance(what, dict):
+            found[f"{folder}{name}/"] = None
             found.update(flat(what, f"{folder}{name}/"))
         else:
-            found[folder + name] = what[1] if isinstance(what, list) else what
+            found[folder + name] = what
     return found
+
+
+def contents(tree: dict[str, object]) -> dict[str, object]:
+    """What a bucket shows of a tree: files by their content, links by their target."""
+    return {
+        name: what[1] if isinstance(what, list) else what
+        for name, what in flat(tree).items()
+        if what is not None
+    }
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -103,17 +113,20 @@ def test_all_trees_are_one(cluster: Cluster, seed: int) -> None:
 
     def settled() -> bool:
         trees[:] = [node.do("answer = tree()") for node in nodes]
-        return all(tree == trees[0] for tree in trees) and flat(trees[0]) == bucket_tree(cluster)
+        return all(tree == trees[0] for tree in trees) and contents(trees[0]) == bucket_tree(
+            cluster
+        )
 
     try:
         eventually(settled, 60.0, "one tree")
     except AssertionError as error:
-        wanted = bucket_tree(cluster)
-        found = [flat(tree) for tree in trees]
-        names = sorted({name for one in (*found, wanted) for name in one})
+        found: list[dict[str, object]] = [flat(tree) for tree in trees]
+        names = sorted({name for one in found for name in one})
         wrong = {
-            name: [str(one.get(name))[:20] for one in (*found, wanted)]
+            name: [str(one.get(name, "is not there"))[:30] for one in found]
             for name in names
-            if len({str(one.get(name)) for one in (*found, wanted)}) > 1
+            if any(one.get(name, ...) != found[0].get(name, ...) for one in found)
         }
-        raise AssertionError(f"by node, and in the bucket: {wrong}") from error
+        listed = aws(cluster.s3, "s3").list_objects_v2(Bucket=cluster.bucket, Prefix="data/")
+        stored = [(one["Key"], one["Size"]) for one in listed.get("Contents", [])]
+        raise AssertionError(f"by node: {wrong}; in the bucket: {stored}") from error

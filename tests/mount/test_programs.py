@@ -1,5 +1,6 @@
 """What real programs do to files: databases, editors, mappings, files without names."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -52,7 +53,11 @@ answer = [db.execute("pragma integrity_check").fetchall(),
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
 def test_two_processes_use_one_database(folder: Path, journal: str) -> None:
-    """Locks keep them apart, and each sees what the other committed."""
+    """Locks keep them apart, and each sees what the other committed.
+
+    The second opens when the first has: two that switch a new database to WAL at once get "database
+    is locked" without any waiting, on any file system.
+    """
     writer = f"""
 args = args[0], args[1]
 {SQLITE}
@@ -66,18 +71,18 @@ for n in range(25):
     db.execute("commit")
 print("done")
 """
-    with (
-        running(writer, folder, journal) as one,
-        running(writer, folder, journal) as two,
-    ):
-        for process in (one, two):
+    with contextlib.ExitStack() as stack:
+        pair = []
+        for _ in range(2):
+            process = stack.enter_context(running(writer, folder, journal))
             assert process.stdout is not None
             assert process.stdout.readline() == "open\n", process.communicate()
-        for process in (one, two):
+            pair.append(process)
+        for process in pair:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        for process in (one, two):
+        for process in pair:
             out, err = process.communicate(timeout=60)
             assert out == "done\n", err
     code = f"""{SQLITE}

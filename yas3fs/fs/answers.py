@@ -8,14 +8,20 @@ from collections.abc import Callable, Set
 from dataclasses import replace
 
 from yas3fs.fs.attributes import Defaults, Xattrs, decode, foreign_headers
-from yas3fs.fs.entries import NEVER, Asking, Directory, Entry
+from yas3fs.fs.entries import NEVER, SECOND, UNSETTLED, Asking, Directory, Entry
 from yas3fs.fs.keys import KeyMap, join, name_of, parent_of
 from yas3fs.fs.listing import Listing
 from yas3fs.fs.namespace import Namespace, has_local_content
 from yas3fs.fs.types import Attributes
 from yas3fs.objectstore.protocol import Headers, ObjectInfo
 
-_SECOND = 1_000_000_000
+_SETTLED = 2.0
+"""Seconds after a change from which on another one has another time, which S3 gives in seconds.
+
+The same bytes with other attributes have the same ETag: by the time alone a listing tells whether
+the attributes that are known are still right. A HEAD within these seconds says what they are, and
+not that they will be so for as long as listings give this time.
+"""
 
 
 class Answers:
@@ -86,8 +92,10 @@ class Answers:
             entry = Entry(0, info.size, info.etag, modified)
             self._names.put(parent, name, entry, touch=False)
         elif entry.known and entry.modified:
-            told = abs(entry.modified - modified) >= _SECOND  # the same bytes, other attributes
-        if entry.modified // _SECOND != modified // _SECOND:
+            told = abs(entry.modified - modified) >= SECOND  # the same bytes, other attributes
+        if info.answered - info.last_modified < _SETTLED:
+            entry.modified = modified + UNSETTLED
+        elif entry.modified // SECOND != modified // SECOND:
             entry.modified = modified  # a listing's fraction of a second is kept: HEAD has none
         self.learn(entry, info, directory=False)
         entry.checked = asked_at

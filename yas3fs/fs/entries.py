@@ -18,6 +18,10 @@ NEVER = -(1 << 62)
 FOREVER = 1 << 62
 """A point in time behind all others."""
 
+SECOND = 1_000_000_000
+UNSETTLED = 1
+"""Nanoseconds that make a time of modification one that no listing gives."""
+
 
 class Extra(NamedTuple):
     """What most objects do not have. ``headers`` is what others stored beside our metadata."""
@@ -35,8 +39,9 @@ class Entry:
 
     ``mode`` is 0 while not even the type is known, type bits alone while the attributes are not
     (``known``). ``modified`` is S3's LastModified in nanoseconds: with ``etag`` and ``size`` it
-    tells whether attributes read before still hold. ``kept`` is the ETag whose pages the kernel
-    may have, ``checked`` the monotonic millisecond at which the store confirmed the entry.
+    tells whether attributes read before still hold; with UNSETTLED added it does not. ``kept`` is
+    the ETag whose pages the kernel may have, ``checked`` the monotonic millisecond at which the
+    store confirmed the entry.
     """
 
     __slots__ = (
@@ -109,6 +114,12 @@ class Entry:
     def same_version(self, size: int, etag: str, modified: int) -> bool:
         """Whether a listing's answer means the object this entry was learned from."""
         return self.etag == etag and self.size == size and self.modified == modified
+
+    def may_be(self, size: int, etag: str, modified: int) -> bool:
+        """Whether it may mean that object, which was young when it was learned from."""
+        settled = self.modified % SECOND != UNSETTLED
+        same_second = self.modified // SECOND == modified // SECOND
+        return not settled and same_second and self.etag == etag and self.size == size
 
     @property
     def is_directory(self) -> bool:
@@ -220,5 +231,5 @@ def type_from_listing(size: int) -> int:
     return stat.S_IFREG if size >= PATH_MAX else 0
 
 
-__all__ = ["FOREVER", "NEVER", "PATH_MAX", "Asking", "Directory", "Entry", "Extra", "Scan",
-           "type_from_listing"]  # fmt: skip
+__all__ = ["FOREVER", "NEVER", "PATH_MAX", "SECOND", "UNSETTLED", "Asking", "Directory", "Entry",
+           "Extra", "Scan", "type_from_listing"]  # fmt: skip

@@ -18,6 +18,9 @@ from yas3fs.objectstore.protocol import ListedObject
 
 _log = logging.getLogger(__name__)
 
+_JUST_ASKED = 2000
+"""Milliseconds for which a HEAD's answer stands beside a listing that can say nothing of it."""
+
 
 class Namespace:
     """``max_entries`` bounds how many names are remembered; clean ones leave first."""
@@ -251,6 +254,12 @@ class Namespace:
             if same and not isinstance(known, Directory):
                 known.checked = asked_at
                 return
+            if (
+                known.known
+                and known.may_be(listed.size, listed.etag, modified)
+                and (known.checked >= asked_at - _JUST_ASKED)
+            ):
+                return  # neither confirmed nor contradicted
             changed.append((name, known))
             if known.inode is not None and known.etag == listed.etag:
                 # The same bytes, perhaps other attributes: whoever has it open keeps it.

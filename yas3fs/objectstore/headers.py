@@ -1,6 +1,7 @@
 """Between :class:`Headers` and :class:`ObjectInfo` and what HTTP carries."""
 
 import base64
+import functools
 import hashlib
 import re
 
@@ -53,7 +54,12 @@ def info_of(key: str, size: int, response: dict[str, str]) -> ObjectInfo:
         last_modified=modified,
         headers=Headers(metadata, response.get("content-type", ""), system),
         storage_class=response.get("x-amz-storage-class", ""),
+        answered=_date(response.get("date", "")),
     )
+
+
+_date = functools.lru_cache(maxsize=16)(parse_time)
+"""All answers of one second have the same date."""
 
 
 def parse_content_range(text: str) -> tuple[int, int, int] | None:

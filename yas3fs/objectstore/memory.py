@@ -74,7 +74,7 @@ class MemoryStore:
     def head(self, key: str) -> ObjectInfo:
         check_key(key)
         with self._lock:
-            return _info(key, self._find("HEAD", key))
+            return _info(key, self._find("HEAD", key), self._now())
 
     def get(
         self,
@@ -108,7 +108,7 @@ class MemoryStore:
             into[:] = memoryview(found.body)[offset : offset + size]
             if arrived is not None:
                 arrived(size)
-        return _info(key, found)
+        return _info(key, found, self._now())
 
     def put(
         self,
@@ -353,8 +353,9 @@ class MemoryStore:
         self._objects[key] = _Object(body, etag, self._now(), headers)
 
 
-def _info(key: str, found: _Object) -> ObjectInfo:
-    return ObjectInfo(key, len(found.body), found.etag, found.modified, found.headers)
+def _info(key: str, found: _Object, now: float) -> ObjectInfo:
+    size, etag = len(found.body), found.etag
+    return ObjectInfo(key, size, etag, found.modified, found.headers, answered=now)
 
 
 def _keep(headers: Headers) -> Headers:

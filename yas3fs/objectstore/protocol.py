@@ -41,7 +41,10 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One version of one object, as HEAD or GET told it. ``size`` is the whole object's."""
+    """One version of one object, as HEAD or GET told it. ``size`` is the whole object's.
+
+    ``answered`` is when it was told, by the clock that ``last_modified`` is of; 0 if not known.
+    """
 
     key: str
     size: int
@@ -49,6 +52,7 @@ class ObjectInfo:
     last_modified: float
     headers: Headers
     storage_class: str = ""
+    answered: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,7 @@ def test_stat_of_every_name_is_asked_in_growing_batches(bench: Bench) -> None:
     names = [f"file-{index:03}" for index in range(300)]
     for name in names:
         bench.put(f"dir/{name}")
+    bench.later()
     core = bench.mount()
     for name in core.names("/dir"):
         core.fs.getattr(f"/dir/{name}")
@@ -134,6 +135,31 @@ def test_stat_of_every_name_is_asked_in_growing_batches(bench: Bench) -> None:
     asked = bench.asked()
     assert asked["list_page"] == 1
     assert asked["head"] <= 5
+
+
+@pytest.mark.parametrize("wait", [0.0, 1.0, 31.0])
+def test_a_listing_does_not_vouch_for_attributes_of_the_same_second(
+    bench: Bench, wait: float
+) -> None:
+    """The same bytes stored again have the same ETag, and a listing gives whole seconds."""
+    for name in ("f", "g"):
+        bench.put(f"dir/{name}", b"x", {"attr": '{"st_mode": 33188}'})
+    core = bench.mount()
+    core.names("/dir")
+    assert core.fs.getattr("/dir/f").mode & 0o777 == 0o644
+    bench.put("dir/f", b"x", {"attr": '{"st_mode": 33152}'})
+    bench.clock.advance(wait)
+    core.fs.forget("/dir/f")  # as others tell
+    core.names("/dir")
+    assert core.fs.getattr("/dir/f").mode & 0o777 == 0o600
+    bench.clock.advance(5)
+    core.fs.forget("/dir/f")
+    core.fs.getattr("/dir/f")
+    bench.asked()
+    core.fs.forget("/dir")
+    core.names("/dir")
+    assert core.fs.getattr("/dir/f").mode & 0o777 == 0o600
+    assert bench.asked()["head"] <= 1, "only the directory: the file is old enough by now"
 
 
 def test_a_batch_runs_side_by_side(bench: Bench) -> None:
