@@ -9,10 +9,12 @@ import uuid
 from yas3fs import __version__
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import ConfigError
-from yas3fs.events import SETTINGS, Event, Ping, Status, control_action
+from yas3fs.events import SETTINGS, Event, Ping, Setting, Status, control_action
 from yas3fs.fs.coherence import Coherence
+from yas3fs.fs.controls import Controls
 from yas3fs.fs.filesystem import Filesystem
 from yas3fs.notify.aws import AwsAccess, Clients, parse_topic
+from yas3fs.notify.counters import Counters
 from yas3fs.notify.listener import Listener
 from yas3fs.notify.metadata import public_hostname
 from yas3fs.notify.publisher import Publisher
@@ -55,11 +57,14 @@ class Cluster:
         self._listener: Listener | None = None
         self._coherence: Coherence | None = None
         self._filesystem: Filesystem | None = None
+        self._controls: Controls | None = None
+        self._counters = Counters(_log)
 
     def listen(self, filesystem: Filesystem, coherence: Coherence) -> None:
         """Begin to hear the topic. Raises ConfigError and NotifyFailed with one line."""
         config = self._config
         self._filesystem, self._coherence = filesystem, coherence
+        self._controls = Controls(filesystem.volume)
         listener = Listener(self._transport(), timeout=config.listener_timeout)
         coherence.degrade()  # until the topic is proved to deliver
         listener.subscribe(
@@ -108,30 +113,40 @@ class Cluster:
         assert self._coherence is not None
         action = control_action(event)
         if action is not None and action not in self._allowed:
+            self._counters.count("refused")
             _log.warning("%r of another node is not obeyed (--remote-control)", event)
-            return
-        if isinstance(event, Ping):
+        elif isinstance(event, Ping):
             self.publisher.publish(self._status())
+        elif isinstance(event, Setting):
+            self._set(event)
         else:
             self._coherence.apply(event)
+
+    def _set(self, setting: Setting) -> None:
+        assert self._controls is not None
+        self._counters.count("obeyed" if self._controls.set(setting) else "inapplicable")
 
     def _status(self) -> Status:
         assert self._filesystem is not None
         assert self._coherence is not None
+        assert self._controls is not None
         volume = self._filesystem.volume
+        downloads, prefetches = volume.parts.reader.load
         return Status(
             host=self._config.id,
             entries=volume.names.count,
             memory=volume.parts.cache.statistics().used,
             disk=0,
-            downloads=0,
-            prefetches=0,
-            uploads=0,
+            downloads=downloads,
+            prefetches=prefetches,
+            uploads=volume.parts.uploader.pool.load,
             details={
                 "version": __version__,
                 "mode": self._coherence.mode.value,
                 "mount": self._config.mountpoint,
                 "url": self._config.url,
+                **self._controls.values(),
+                **{f"control_{kind}": count for kind, count in self._counters.snapshot().items()},
             },
         )
 

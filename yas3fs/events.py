@@ -44,8 +44,9 @@ MAX_ID = 256
 """Characters of a node's name. 2.x appends a UUID to a host name: 36 and at most 253."""
 _MAX_TEXT = 2048
 _MAX_COUNT = 10**9
-_MAX_UNITS = 2**40
-"""Most KiB or MiB a message may set: what a 64-bit count of bytes surely holds."""
+_MAX_CACHE = 16 << 20
+"""MiB of a cache, and _MAX_BUFFER KiB of a buffer: as much as the options of that name allow."""
+_MAX_BUFFER = 4 << 20
 
 
 class MalformedMessage(Yas3fsError):
@@ -224,9 +225,9 @@ class _Limit(NamedTuple):
 
 SETTINGS: Mapping[str, _Limit] = {
     "cache_entries": _Limit("cache", ("entries",), 1, _MAX_COUNT),
-    "cache_memory": _Limit("cache", ("mem", "size"), 1, _MAX_UNITS, 20),
-    "cache_disk": _Limit("cache", ("disk",), 1, _MAX_UNITS, 20),
-    "buffer_size": _Limit("buffer", ("size",), 0, _MAX_UNITS, 10),
+    "cache_memory": _Limit("cache", ("mem", "size"), 1, _MAX_CACHE, 20),
+    "cache_disk": _Limit("cache", ("disk",), 1, _MAX_CACHE, 20),
+    "buffer_size": _Limit("buffer", ("size",), 0, _MAX_BUFFER, 10),
     "buffer_prefetch": _Limit("buffer", ("prefetch",), 0, _MAX_COUNT),
     "prefetch": _Limit("prefetch", ("off", "on"), 0, 1),
     # S3's parts have 5 MiB to 5 GiB, and an upload 10,000 of them

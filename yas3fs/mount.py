@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ from yas3fs.objectstore.options import S3Options
 from yas3fs.objectstore.protocol import ObjectStore
 from yas3fs.prefetch.reader import Reader
 from yas3fs.runtime.clock import SystemClock
+from yas3fs.runtime.pools import Pool
 from yas3fs.writeback.journal import Journal
 from yas3fs.writeback.rescue import RescueFolder
 from yas3fs.writeback.staging import open_unnamed
@@ -81,7 +81,7 @@ class Mount:
     def __init__(self, config: MountConfig, store: ObjectStore | None = None) -> None:
         self._config = config
         self._store = store
-        self._pools: list[ThreadPoolExecutor] = []
+        self._pools: list[Pool] = []
         self._journal: Journal | None = None
         self._cluster: Cluster | None = None
         self._session: Session | None = None
@@ -199,8 +199,8 @@ class Mount:
             expiration=config.expiration,
         )
 
-    def _pool(self, name: str, size: int) -> ThreadPoolExecutor:
-        pool = ThreadPoolExecutor(size, thread_name_prefix=name)
+    def _pool(self, name: str, size: int, most: int = 0) -> Pool:
+        pool = Pool(name, size, most)
         self._pools.append(pool)
         return pool
 
@@ -217,7 +217,7 @@ class Mount:
         )
         uploader = Uploader(
             store,
-            self._pool("upload", min(_UPLOADS, config.s3_num)),
+            self._pool("upload", min(_UPLOADS, config.s3_num), config.s3_num),
             journal,
             UploadSettings(config.part_size, config.multipart_threshold),
         )

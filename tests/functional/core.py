@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from yas3fs.fs.volume import FilesystemSettings, Parts
 from yas3fs.objectstore.protocol import ObjectStore
 from yas3fs.prefetch.reader import Reader
 from yas3fs.runtime.clock import Clock, ManualClock
+from yas3fs.runtime.pools import Pool
 from yas3fs.writeback.journal import Journal
 from yas3fs.writeback.rescue import RescueFolder
 from yas3fs.writeback.upload import Uploader, UploadSettings
@@ -48,7 +48,7 @@ class Core:
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.rescue = RescueFolder(folder / "state" / "rescue")
         self.journal = Journal(folder / "state" / "journal")
-        self.pools = [ThreadPoolExecutor(4, thread_name_prefix=n) for n in ("down", "up", "meta")]
+        self.pools = [Pool(n, 4) for n in ("down", "up", "meta")]
         self.cache = MemoryCache(cache_size, cache_contents)
         self.reader = Reader(store, self.cache, self.pools[0], buffer_size=buffer_size)
         self.uploader = Uploader(

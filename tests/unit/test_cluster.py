@@ -12,6 +12,7 @@ from yas3fs.config.resolve import Given, resolve
 from yas3fs.errors import ConfigError
 from yas3fs.events import Event, Ping, Setting, Status, Switch, Upload
 from yas3fs.fs.coherence import Coherence
+from yas3fs.fs.controls import Controls
 from yas3fs.objectstore.memory import MemoryStore
 
 ARN = "arn:aws:sns:us-east-1:123456789012:topic"
@@ -52,9 +53,17 @@ class Bench:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("yas3fs.cluster.Listener", Ear)
             self.cluster.listen(self.core.fs, self.coherence)
+        self.controls = Controls(self.core.fs.volume)
         self.cluster.publisher.publish = self.said.append  # type: ignore[method-assign]
         self.coherence.apply = self.applied.append  # type: ignore[method-assign]
         return kept[0]
+
+    def details(self) -> dict[str, object]:
+        """What a ping is answered with beyond the seven elements of 2.x."""
+        self.hear(Ping())
+        status = self.said.pop()
+        assert isinstance(status, Status)
+        return dict(status.details)
 
     def close(self) -> None:
         self.cluster.stop()
@@ -91,10 +100,28 @@ def test_settings_are_obeyed_where_they_are_allowed(
     make: Callable[..., Bench], allowed: str, obeyed: list[Event]
 ) -> None:
     bench = make(remote_control=allowed)
-    for event in (CACHE, PREFETCH, SWITCH):
+    for event in (CACHE, PREFETCH):
         bench.hear(event)
-    assert [event for event in bench.applied if event != SWITCH] == obeyed
-    assert SWITCH not in bench.applied
+    values = bench.details()
+    assert (values["cache_entries"] == 10) is (CACHE in obeyed)
+    assert values["prefetch"] is (PREFETCH in obeyed)
+    assert values.get("control_obeyed", 0) == len(obeyed)
+    assert values.get("control_refused", 0) == 2 - len(obeyed)
+    assert bench.applied == []
+
+
+def test_what_means_nothing_here_is_counted_and_logged(
+    make: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = make()
+    before = bench.details()
+    bench.hear(Setting("cache_disk", 1 << 20))
+    bench.hear(Setting("multipart_retries", 3))
+    assert bench.details() == {**before, "control_inapplicable": 2}
+    assert [line.getMessage().split(" does not apply")[0] for line in caplog.records] == [
+        "cache_disk",
+        "multipart_retries",
+    ]
 
 
 def test_news_is_applied_whatever_is_allowed(make: Callable[..., Bench]) -> None:
@@ -125,12 +152,10 @@ def test_a_ping_is_answered_by_who_this_is_and_how_it_is(make: Callable[..., Ben
     assert isinstance(status, Status)
     assert (status.host, status.memory) == ("me", 5)
     assert status.entries == bench.core.fs.volume.names.count
-    assert status.details == {
-        "version": __version__,
-        "mode": "degraded",
-        "mount": "/mnt/here",
-        "url": "s3://bucket/data",
-    }
+    assert (status.disk, status.downloads, status.prefetches, status.uploads) == (0, 0, 0, 0)
+    told = {"version": __version__, "mode": "degraded", "mount": "/mnt/here"}
+    assert status.details.items() >= {**told, "url": "s3://bucket/data"}.items()
+    assert status.details.items() >= bench.controls.values().items()
     assert not bench.applied
 
 

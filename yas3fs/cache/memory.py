@@ -317,6 +317,15 @@ class MemoryCache:
         with self._lock:
             self._capacity = capacity
             self._make_room(0)
+            if self._used + self._spare_bytes > capacity:
+                self._release_spare()
+            self._room.notify_all()
+
+    def bound_contents(self, count: int) -> None:
+        """Change how many contents may be here, live; what is over it leaves at once."""
+        with self._lock:
+            self._max_contents = count
+            self._make_room(0)
             self._room.notify_all()
 
     def statistics(self) -> CacheStatistics:

@@ -25,7 +25,6 @@ from yas3fs.events import (
     Rename,
     Reset,
     Rmdir,
-    Setting,
     Symlink,
     Unlink,
     Upload,
@@ -117,8 +116,6 @@ class Coherence:
                 self._reset(path)
             case ObjectChanged():
                 self._object_changed(event)
-            case Setting(name, value):
-                self._set(name, value)
 
     def _look_again(self, path: str, etag: str | None = None) -> None:
         """Names or content changed: whoever opens the file from now on asks the store.
@@ -164,13 +161,3 @@ class Coherence:
             elif entry.etag and not isinstance(entry, Directory):
                 self._cache.forget(self._volume.version_of(known, entry))
         self._volume.forget(path)
-
-    def _set(self, name: str, value: int) -> None:
-        if name == "cache_entries":
-            self._volume.names.resize(value)
-        elif name == "cache_memory":
-            self._cache.resize(value)
-        else:
-            _log.info("the setting %s of another node does not apply here", name)
-            return
-        _log.info("%s is %d now, as another node asked", name, value)

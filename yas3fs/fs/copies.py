@@ -1,6 +1,6 @@
 """Server-side copies: the same bytes under another key, or with other headers."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 
 from yas3fs.objectstore.protocol import MAX_COPY_SIZE, Headers, ObjectStore, Written
 from yas3fs.runtime import interrupts
@@ -9,7 +9,7 @@ from yas3fs.writeback.plan import plan_parts
 
 def copy_object(
     store: ObjectStore,
-    pool: ThreadPoolExecutor,
+    pool: Executor,
     source: str,
     target: str,
     size: int,

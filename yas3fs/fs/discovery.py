@@ -10,7 +10,7 @@ ever larger parallel batches.
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 
 from yas3fs.cache.memory import Version
 from yas3fs.errors import (
@@ -54,7 +54,7 @@ class Discovery:
         store: ObjectStore,
         keys: KeyMap,
         namespace: Namespace,
-        pool: ThreadPoolExecutor,
+        pool: Executor,
         defaults: Defaults,
         *,
         ttl: float,

@@ -323,6 +323,11 @@ class Namespace:
         """How many names are remembered."""
         return self._count
 
+    @property
+    def limit(self) -> int:
+        """How many may be."""
+        return self._max
+
     def resize(self, max_entries: int) -> None:
         """Change the bound, live."""
         with self.lock:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from yas3fs.errors import NotFound, StoreError
@@ -15,7 +15,7 @@ from yas3fs.writeback.journal import Journal
 _log = logging.getLogger(__name__)
 
 
-def recover(store: ObjectStore, journal: Journal, pool: ThreadPoolExecutor) -> int:
+def recover(store: ObjectStore, journal: Journal, pool: Executor) -> int:
     """Handle every intent that was left behind; returns how many there were.
 
     An intent that cannot be handled now is logged and noted again for the next mount.
@@ -32,7 +32,7 @@ def recover(store: ObjectStore, journal: Journal, pool: ThreadPoolExecutor) -> i
     return count
 
 
-def _handle(store: ObjectStore, pool: ThreadPoolExecutor, record: Mapping[str, Any]) -> None:
+def _handle(store: ObjectStore, pool: Executor, record: Mapping[str, Any]) -> None:
     match record:
         case {"kind": "multipart", "key": str(key), "upload_id": str(upload_id)}:
             store.abort_multipart(key, upload_id)
@@ -44,7 +44,7 @@ def _handle(store: ObjectStore, pool: ThreadPoolExecutor, record: Mapping[str, A
 
 
 def finish_rename(
-    store: ObjectStore, pool: ThreadPoolExecutor, source: str, target: str, begun: float
+    store: ObjectStore, pool: Executor, source: str, target: str, begun: float
 ) -> None:
     """Move what is still below ``source``; what was changed after ``begun`` stays where it is."""
 

@@ -6,9 +6,9 @@ an answer that was lost makes the path unknown (:meth:`Volume.forget`).
 
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from yas3fs.cache.memory import MemoryCache, Version
 from yas3fs.errors import NoEntry, NotADirectory, NotEmpty, NotFound, StoreError
@@ -55,7 +55,7 @@ class Parts:
     uploader: Uploader
     journal: Journal
     rescue: RescueFolder
-    metadata_pool: ThreadPoolExecutor
+    metadata_pool: Executor
     staging_folder: str
     clock: Clock
 
@@ -92,6 +92,10 @@ class Volume:
         """Files that were unlinked while open, under the names that the kernel library gave."""
         self.outdated: dict[str, list[Inode]] = {}
         """Inodes that were replaced elsewhere while they were open, by path."""
+
+    def set_prefetch(self, on: bool) -> None:
+        """Whether files are fetched as soon as a listing shows them, from now on."""
+        self.settings = replace(self.settings, prefetch=on)
 
     # -- time ------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ further is fetched by the pool, and the reader goes on as soon as *its* bytes ar
 """
 
 import contextlib
-from concurrent.futures import Executor
 
 from yas3fs.cache.memory import Extent, MemoryCache, Version
 from yas3fs.errors import BodyCorrupted, Interrupted, Yas3fsError
@@ -14,6 +13,7 @@ from yas3fs.objectstore.protocol import ObjectInfo, ObjectStore
 from yas3fs.prefetch.readahead import MIB, RANDOM_UNIT, ReadAhead
 from yas3fs.runtime import interrupts
 from yas3fs.runtime.memory import copy_bytes
+from yas3fs.runtime.pools import Pool
 
 REQUEST_SIZE = 8 * MIB
 """Largest range of one GET: large enough to hide a round trip, small enough to run eight wide."""
@@ -42,9 +42,9 @@ class Reader:
         self,
         store: ObjectStore,
         cache: MemoryCache,
-        pool: Executor,
+        pool: Pool,
         *,
-        prefetch_pool: Executor | None = None,
+        prefetch_pool: Pool | None = None,
         buffer_size: int = REQUEST_SIZE,
         read_ahead: int = 64 * MIB,
     ) -> None:
@@ -52,12 +52,37 @@ class Reader:
         self._cache = cache
         self._pool = pool
         self._prefetch_pool = prefetch_pool or pool
-        self._whole = buffer_size == 0
-        self._buffer_size = buffer_size or REQUEST_SIZE
-        self._read_ahead = read_ahead
+        self.set_buffer_size(buffer_size)
+        self.set_read_ahead(read_ahead)
+
+    def set_buffer_size(self, size: int) -> None:
+        """Bytes of one request at most, from now on; 0: as for a new reader."""
+        self._whole = size == 0
+        self._buffer_size = size or REQUEST_SIZE
+
+    def set_read_ahead(self, size: int) -> None:
+        """Bytes to fetch ahead of readers whose files are opened from now on; 0: none."""
+        self._read_ahead = size
 
     @property
-    def _request_size(self) -> int:
+    def buffer_size(self) -> int:
+        """As it was set."""
+        return 0 if self._whole else self._buffer_size
+
+    @property
+    def read_ahead(self) -> int:
+        """As it was set."""
+        return self._read_ahead
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many downloads, and how many whole files ahead of readers, wait or are under way."""
+        ahead = 0 if self._prefetch_pool is self._pool else self._prefetch_pool.load
+        return self._pool.load, ahead
+
+    @property
+    def request_size(self) -> int:
+        """Bytes of one request at most, as the cache allows."""
         return max(_SMALLEST_CACHE, min(REQUEST_SIZE, self._buffer_size, self._cache.capacity // 8))
 
     def new_read_ahead(self) -> ReadAhead:
@@ -131,7 +156,7 @@ class Reader:
         None when it is there or on its way, or there is no room that is free. Raises StoreError,
         Interrupted.
         """
-        if not 0 < version.size <= min(SMALL_OBJECT, self._request_size):
+        if not 0 < version.size <= min(SMALL_OBJECT, self.request_size):
             return None
         extent = self._cache.reserve(version, 0, version.size, wait=False)
         if extent is None:
@@ -154,8 +179,8 @@ class Reader:
 
     def _prefetch_all(self, version: Version) -> None:
         position = 0
-        while position < version.size and self._cache.has_room(self._request_size):
-            end = min(position + self._request_size, version.size)
+        while position < version.size and self._cache.has_room(self.request_size):
+            end = min(position + self.request_size, version.size)
             extent = self._cache.reserve(version, position, end, wait=False)
             if extent is None:
                 return
@@ -170,7 +195,7 @@ class Reader:
         """A pinned extent that will hold ``position``; None: look again, somebody was faster."""
         cache, size = self._cache, version.size
         extent = None
-        if size <= min(SMALL_OBJECT, self._request_size):
+        if size <= min(SMALL_OBJECT, self.request_size):
             extent = cache.reserve(version, 0, size, wait=True)
         if extent is not None and extent.end <= position:  # only the gap before it was free
             cache.share(extent)
@@ -179,10 +204,10 @@ class Reader:
             return None
         if extent is None:
             window = ahead.window if ahead is not None else 0
-            unit = ahead.unit(self._request_size) if ahead is not None and window else RANDOM_UNIT
+            unit = ahead.unit(self.request_size) if ahead is not None and window else RANDOM_UNIT
             stop = min(max(end, position + unit), size)
             extent = cache.reserve(
-                version, position, min(stop, position + self._request_size), wait=True
+                version, position, min(stop, position + self.request_size), wait=True
             )
         if extent is None:
             return None
@@ -235,7 +260,7 @@ class Reader:
     # -- running ahead ---------------------------------------------------------------------
 
     def _run_ahead(self, version: Version, ahead: ReadAhead, offset: int) -> None:
-        unit = ahead.unit(self._request_size)
+        unit = ahead.unit(self.request_size)
         horizon = min(version.size, ahead.expected + ahead.window)
         start = max(ahead.scheduled, offset)
         if start >= version.size or (horizon < version.size and horizon - start < unit):
@@ -260,13 +285,13 @@ class Reader:
     def _fetch_whole(self, version: Version) -> None:
         if version.size > self._cache.capacity // 2:
             return
-        self._schedule(version, 0, version.size, self._request_size)
+        self._schedule(version, 0, version.size, self.request_size)
         position = 0
         while position < version.size:
             extent = self._cache.pin(version, position)
             if extent is None:
                 extent = self._cache.reserve(
-                    version, position, position + self._request_size, wait=True
+                    version, position, position + self.request_size, wait=True
                 )
                 if extent is None:
                     continue

@@ -1,18 +1,20 @@
-"""Work done side by side, without a queue that grows with the work."""
+"""Work done side by side: how much at a time may change, and how much waits can be told."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
 
 from yas3fs.runtime import interrupts
 
 T = TypeVar("T")
+P = ParamSpec("P")
 _WINDOW = 64
 """Tasks handed to a pool at a time: more than any pool has threads."""
 
 
-def for_each(pool: ThreadPoolExecutor, work: Callable[[T], None], items: Iterable[T]) -> None:
+def for_each(pool: Executor, work: Callable[[T], None], items: Iterable[T]) -> None:
     """Run ``work`` on every item; the first failure is raised once nothing runs any more."""
     running: deque[Future[None]] = deque()
     try:
@@ -29,3 +31,84 @@ def for_each(pool: ThreadPoolExecutor, work: Callable[[T], None], items: Iterabl
             if not future.cancelled():
                 future.exception()
         raise
+
+
+class Pool(Executor):
+    """Runs at most ``size`` tasks at a time, in their order; ``most`` is how far that may grow.
+
+    Threads are started as they are needed.
+    """
+
+    def __init__(self, name: str, size: int, most: int = 0) -> None:
+        self.most = max(size, most)
+        self._threads = ThreadPoolExecutor(self.most, thread_name_prefix=name)
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._size = size
+        self._running = 0
+        self._closed = False
+
+    @property
+    def size(self) -> int:
+        """How many tasks may run at a time."""
+        return self._size
+
+    @property
+    def load(self) -> int:
+        """How many tasks wait or run now."""
+        with self._lock:
+            return len(self._waiting) + self._running
+
+    def resize(self, size: int) -> None:
+        """Let ``size`` tasks run at a time from now on, at least 1 and at most ``most``.
+
+        What runs already is not stopped.
+        """
+        with self._lock:
+            self._size = min(max(1, size), self.most)
+            self._start()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """As :class:`concurrent.futures.Executor` says."""
+        future: Future[T] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the pool is shut down")
+            self._waiting.append((future, lambda: fn(*args, **kwargs)))
+            self._start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As :class:`concurrent.futures.Executor` says."""
+        with self._lock:
+            self._closed = True
+            dropped = list(self._waiting) if cancel_futures else []
+            if cancel_futures:
+                self._waiting.clear()
+        for future, _ in dropped:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        self._threads.shutdown(wait=wait)
+
+    def _start(self) -> None:
+        """As many workers as there is work for; ``_lock`` is held."""
+        for _ in range(min(self._size - self._running, len(self._waiting))):
+            self._threads.submit(self._work)
+            self._running += 1
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting or self._running > self._size:
+                    self._running -= 1
+                    return
+                future, call = self._waiting.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del future, call  # an idle thread must not keep what was worked on

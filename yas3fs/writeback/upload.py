@@ -10,13 +10,14 @@ all the memory that uploads take.
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 
 from yas3fs.cache.memory import Version
 from yas3fs.errors import NotFound, PreconditionFailed, StaleHandle, StoreError, Yas3fsError
 from yas3fs.objectstore.protocol import MIN_PART_SIZE, Headers, ObjectStore, Part, Written
 from yas3fs.runtime import interrupts
+from yas3fs.runtime.pools import Pool
 from yas3fs.writeback.journal import Journal
 from yas3fs.writeback.plan import MIB, PlannedPart, plan_parts, stream_part_size
 from yas3fs.writeback.staging import Staging
@@ -64,7 +65,7 @@ class Uploader:
     def __init__(
         self,
         store: ObjectStore,
-        pool: ThreadPoolExecutor,
+        pool: Pool,
         journal: Journal,
         settings: UploadSettings,
     ) -> None:
@@ -73,6 +74,16 @@ class Uploader:
         self.journal = journal
         self.settings = settings
         self._buffers = _Buffers()
+
+    def set_part_size(self, size: int) -> None:
+        """Bytes of the parts of uploads from now on.
+
+        The threshold moves along where it is the part size, as it is unless it was chosen.
+        """
+        before = self.settings
+        follows = before.threshold == before.part_size
+        threshold = size if follows else before.threshold
+        self.settings = replace(before, part_size=size, threshold=threshold)
 
     # -- whole files -----------------------------------------------------------------------
 

@@ -183,6 +183,17 @@ def test_resize() -> None:
     assert not cache.covers(version("a"), 0, 1)
 
 
+def test_resize_counts_the_memory_that_is_kept_for_what_comes_next() -> None:
+    cache = MemoryCache(64 * 1024 * KIB)
+    for name in "abcde":
+        fill(cache, version(name, 1024 * KIB), 0, 1024 * KIB)
+    cache.bound_contents(1)
+    assert cache.statistics().contents == 1
+    assert used(cache) > 1024 * KIB  # the rest is kept, for a while
+    cache.resize(1024 * KIB)
+    assert used(cache) <= 1024 * KIB
+
+
 def test_the_bound_on_contents() -> None:
     cache = MemoryCache(1000, max_contents=3)
     for name in "abcdef":

@@ -21,7 +21,6 @@ from yas3fs.events import (
     Rename,
     Reset,
     Rmdir,
-    Setting,
     Switch,
     Symlink,
     Unknown,
@@ -280,19 +279,6 @@ def test_names_that_were_let_go_are_told_to_the_kernel_all_the_same(node: Node) 
     node.apply(Upload("/f", "etag"))
     assert "/f" in node.core.invalidated
     assert node.core.read("/f") == b"newer"
-
-
-def test_settings(node: Node) -> None:
-    node.apply(Setting("cache_memory", 3 << 20))
-    assert node.core.cache.capacity == 3 << 20
-    for number in range(20):
-        node.put(f"f{number}")
-    node.apply(Reset("/"))
-    node.names()
-    node.apply(Setting("cache_entries", 5))
-    assert node.fs.volume.names.count <= 5
-    assert len(node.names()) == 20
-    node.apply(Setting("multipart_num", 3))  # and what is not for here does no harm
 
 
 # -- content that is not in the store yet, and files that are open ---------------------------
