@@ -207,6 +207,7 @@ class Moves:
             )  # fmt: skip
         except (NotFound, PreconditionFailed) as error:
             volume.forget(old)
+            volume.forget(new)
             raise NoEntry(old) if isinstance(error, NotFound) else error from error
         except StoreError:
             volume.forget(new)  # it may have happened

@@ -22,6 +22,7 @@ SYSTEM = (
 
 _META = "x-amz-meta-"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
+_MD5 = re.compile(r"[0-9a-f]{32}\Z")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
 
 
@@ -60,6 +61,16 @@ def info_of(key: str, size: int, response: dict[str, str]) -> ObjectInfo:
 
 _date = functools.lru_cache(maxsize=16)(parse_time)
 """All answers of one second have the same date."""
+
+
+def is_md5(etag: str, response: dict[str, str]) -> bool:
+    """Whether the ETag of a version that was just stored is the MD5 of its body.
+
+    S3, "Checking object integrity": not with keys of KMS or of the customer, nor of parts.
+    """
+    of_customer = "x-amz-server-side-encryption-customer-algorithm" in response
+    of_kms = response.get("x-amz-server-side-encryption", "").startswith("aws:")
+    return bool(_MD5.match(etag)) and not of_customer and not of_kms
 
 
 def parse_content_range(text: str) -> tuple[int, int, int] | None:

@@ -77,10 +77,15 @@ class ListPage:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the store says of a version it has just made durable."""
+    """What the store says of a version it has just made durable.
+
+    ``etag_is_md5`` where the ETag is known to be the MD5 of the body, as S3's is that of an object
+    stored in one piece without keys of KMS or of the customer.
+    """
 
     etag: str
     last_modified: float = 0.0
+    etag_is_md5: bool = False
 
 
 @dataclass(frozen=True, slots=True)

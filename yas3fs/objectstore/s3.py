@@ -26,7 +26,14 @@ from yas3fs.objectstore.client import Client, Request
 from yas3fs.objectstore.connection import Response
 from yas3fs.objectstore.documents import SYNTHETIC, clean_etag, parse_time
 from yas3fs.objectstore.failures import SHORTER, Answer, shorten, translate
-from yas3fs.objectstore.headers import Fixed, condition, info_of, parse_content_range, stored
+from yas3fs.objectstore.headers import (
+    Fixed,
+    condition,
+    info_of,
+    is_md5,
+    parse_content_range,
+    stored,
+)
 from yas3fs.objectstore.options import CHECKSUMS, S3Options
 from yas3fs.objectstore.protocol import (
     Buffer,
@@ -291,9 +298,10 @@ class S3Store:
         if headers is not None:
             request.update(stored(headers))
             request["x-amz-metadata-directive"] = "REPLACE"
-        told = self._document(Request("CopyObject", target, "PUT", headers=request))
+        told, answer = self._answered(Request("CopyObject", target, "PUT", headers=request))
+        etag = clean_etag(told.get("ETag", ""))
         written = Written(
-            clean_etag(told.get("ETag", "")), parse_time(told.get("LastModified", ""))
+            etag, parse_time(told.get("LastModified", "")), etag_is_md5=is_md5(etag, answer)
         )
         return self._known(target, written)
 
@@ -389,12 +397,18 @@ class S3Store:
 
     def _document(self, request: Request) -> dict[str, str]:
         """The answer's elements. S3 may begin with status 200 and then report an error."""
-        root = documents.parse(self._read(request))
+        return self._answered(request)[0]
+
+    def _answered(self, request: Request) -> tuple[dict[str, str], dict[str, str]]:
+        """The answer's elements, and its headers."""
+        with self._client.exchange(request) as response:
+            root = documents.parse(response.read_all(documents.MAX_DOCUMENT))
+            headers = response.headers
         told = documents.values(root)
         if documents.name_of(root) == "Error":
             answer = Answer(200, told.get("Code", ""), told.get("Message", ""))
             raise translate(answer, request.operation, request.key)
-        return told
+        return told, headers
 
     def _with_checksum(self, send: Callable[[str], T], *, proves: bool = True) -> T:
         """``send`` with the checksum in use, or with less when the store does not know it."""
