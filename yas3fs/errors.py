@@ -29,7 +29,9 @@
         ├── NotPermitted  AccessRefused  ReadOnly  Busy
         ├── InvalidArgument  NameTooLong  TooManyLinks  NoSpace  FileTooLarge
         ├── NoAttribute  RangeTooSmall  AttributeTooLarge  Unsupported  CrossMount
-        └── StaleHandle  BadHandle  InputOutput
+        ├── StaleHandle
+        │   └── Conflict             somebody else stored another version meanwhile
+        └── BadHandle  InputOutput
 
 ``fuse/errno.py`` is the only place that turns a member of this tree into an errno.
 """
@@ -221,6 +223,10 @@ class CrossMount(FileError):
 
 class StaleHandle(FileError):
     """ESTALE: the object an open file was reading no longer exists in that version."""
+
+
+class Conflict(StaleHandle):
+    """ESTALE: somebody else stored, or deleted, the object since this change of it began."""
 
 
 class BadHandle(FileError):

@@ -219,7 +219,11 @@ class Mount:
             store,
             self._pool("upload", min(_UPLOADS, config.s3_num), config.s3_num),
             journal,
-            UploadSettings(config.part_size, config.multipart_threshold),
+            UploadSettings(
+                config.part_size,
+                config.multipart_threshold,
+                detect_conflicts=config.conflict == "detect",
+            ),
         )
         return Parts(
             store=store,

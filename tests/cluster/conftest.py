@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.nodes import Cluster, aws
 from tests.doubles import servers
-from tests.doubles.plugin import moto_server  # noqa: F401
+from tests.doubles.plugin import moto_server, versitygw_server  # noqa: F401
 from tests.mount.conftest import open_folder
 from tests.mount.program import new_bucket_name
 
@@ -30,7 +30,9 @@ def sns_server(request: pytest.FixtureRequest) -> servers.Server:
 def a_cluster(server: servers.Server, notify: str = "") -> Iterator[Cluster]:
     """A fresh bucket, topic and folder; every node is ended."""
     bucket = new_bucket_name(server)
-    topic = aws(server.endpoint, "sns").create_topic(Name=f"topic-{next(_topics)}")["TopicArn"]
+    topic = aws(notify or server.endpoint, "sns").create_topic(Name=f"topic-{next(_topics)}")[
+        "TopicArn"
+    ]
     with open_folder() as folder, contextlib.ExitStack() as stack:
 
         def enter(node: Any) -> None:

@@ -38,6 +38,7 @@ class Core:
         part_size: int = 5 * MIB,
         threshold: int = 5 * MIB,
         min_part_size: int = 5 * MIB,
+        detect_conflicts: bool = False,
         invalidate: Callable[[str], None] | None = None,
         **settings: Any,
     ) -> None:
@@ -55,7 +56,7 @@ class Core:
             store,
             self.pools[1],
             self.journal,
-            UploadSettings(part_size, threshold, min_part_size),
+            UploadSettings(part_size, threshold, min_part_size, detect_conflicts),
         )
         chosen = replace(FilesystemSettings(bucket="bucket"), **settings)
         self.fs = Filesystem(

@@ -60,6 +60,7 @@ class MountConfig:
     write_mode: str
     part_size: int
     multipart_threshold: int
+    conflict: str
     no_metadata: bool
 
     uid: int

@@ -188,6 +188,16 @@ _WRITE = (
         default_text="the part size",
     ),
     Option(
+        "conflict",
+        Group.WRITE,
+        Kind.CHOICE,
+        "two nodes change a file: overwrite = the last close wins; detect = the later close fails, "
+        "and what it would have stored is kept in the subfolder rescue of --state-path",
+        default="overwrite",
+        choices=("overwrite", "detect"),
+        metavar="HOW",
+    ),
+    Option(
         "no_metadata",
         Group.WRITE,
         Kind.SWITCH,

@@ -15,6 +15,8 @@ from typing import Protocol
 
 from yas3fs.cache.memory import MemoryCache, Version
 from yas3fs.errors import (
+    Conflict,
+    Exists,
     FileTooLarge,
     InputOutput,
     Interrupted,
@@ -30,7 +32,7 @@ from yas3fs.prefetch.reader import Reader
 from yas3fs.runtime import interrupts
 from yas3fs.runtime.locks import InterruptibleLock
 from yas3fs.writeback.staging import Staging
-from yas3fs.writeback.upload import Stream, Uploader
+from yas3fs.writeback.upload import Condition, Stream, Uploader
 
 _log = logging.getLogger(__name__)
 
@@ -296,18 +298,31 @@ class Inode:
         ):
             stream.abort()
             stream = None
-        if stream is not None:
-            written = stream.finish(new=self.exclusive)
-            self.entry.mtime_ns = _stored_mtime(self, stream)
-        else:
-            headers = self._owner.headers_for(self)
-            written = self._uploader.upload(key, staging, headers, self.version, new=self.exclusive)
-            self.restamp = False
+        condition = self._condition()
+        try:
+            if stream is not None:
+                written = stream.finish(condition)
+                self.entry.mtime_ns = _stored_mtime(self, stream)
+            else:
+                headers = self._owner.headers_for(self)
+                written = self._uploader.upload(key, staging, headers, self.version, condition)
+                self.restamp = False
+        except Conflict as error:
+            raise Exists(str(error)) if self.exclusive else error from error
         self.version = Version(key, written.etag, staging.size)
         self._owner.uploaded(self, written)
         self.dirty = self.exclusive = self.shadows = False
         self._keep(staging)
         self._owner.stored(self)
+
+    def _condition(self) -> Condition:
+        """Which object the upload may replace."""
+        if self.exclusive:
+            return Condition(new=True)
+        if self.shadows or not self._uploader.settings.detect_conflicts:
+            return Condition()
+        version = self.version
+        return Condition(new=True) if version is None else Condition(version.etag)
 
     def _keep(self, staging: Staging) -> None:
         """What was uploaded is the base of what comes next; small content is kept at hand."""

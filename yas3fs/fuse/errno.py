@@ -62,6 +62,7 @@ ERRNO: dict[type[BaseException], int] = {
     errors.Unsupported: errno.ENOTSUP,
     errors.CrossMount: errno.EXDEV,
     errors.StaleHandle: errno.ESTALE,
+    errors.Conflict: errno.ESTALE,
     errors.BadHandle: errno.EBADF,
     errors.InputOutput: errno.EIO,
 }

@@ -9,12 +9,20 @@ all the memory that uploads take.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from yas3fs.cache.memory import Version
-from yas3fs.errors import NotFound, PreconditionFailed, StaleHandle, StoreError, Yas3fsError
+from yas3fs.errors import (
+    Conflict,
+    NotFound,
+    PreconditionFailed,
+    StaleHandle,
+    StoreError,
+    Yas3fsError,
+)
 from yas3fs.objectstore.protocol import MIN_PART_SIZE, Headers, ObjectStore, Part, Written
 from yas3fs.runtime import interrupts
 from yas3fs.runtime.pools import Pool
@@ -27,12 +35,43 @@ from yas3fs.writeback.staging import Staging
 class UploadSettings:
     """Sizes in bytes. Below ``threshold`` an object is sent by one PUT.
 
-    ``min_part_size`` is what the store allows.
+    ``min_part_size`` is what the store allows. ``detect_conflicts``: an upload replaces nothing but
+    the version that the change began with.
     """
 
     part_size: int = 8 * MIB
     threshold: int = 16 * MIB
     min_part_size: int = MIN_PART_SIZE
+    detect_conflicts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What an upload may replace: the version ``etag``, or nothing (``new``), or anything."""
+
+    etag: str = ""
+    new: bool = False
+
+
+ANY = Condition()
+
+_NO_UPLOAD = "NoSuchUpload"
+
+
+@contextmanager
+def _met(key: str, condition: Condition) -> Iterator[None]:
+    """What the store says of a condition that does not hold, in our terms."""
+    try:
+        yield
+    except (PreconditionFailed, NotFound) as error:
+        if condition == ANY or error.code == _NO_UPLOAD:
+            raise
+        raise _conflict(key, condition) from error
+
+
+def _conflict(key: str, condition: Condition) -> Conflict:
+    what = "is there already" if condition.new else "is not what the change began with any more"
+    return Conflict(f"{key!r} {what}: somebody else was faster")
 
 
 class _Buffers:
@@ -88,39 +127,56 @@ class Uploader:
     # -- whole files -----------------------------------------------------------------------
 
     def upload(
-        self, key: str, staging: Staging, headers: Headers, base: Version | None, *, new: bool
+        self,
+        key: str,
+        staging: Staging,
+        headers: Headers,
+        base: Version | None,
+        condition: Condition = ANY,
     ) -> Written:
-        """Make ``staging`` the object ``key``; ``new`` refuses to replace an object.
+        """Make ``staging`` the object ``key``.
 
-        Raises PreconditionFailed when ``new`` and somebody was faster, StaleHandle when the base
-        that the file was opened on is gone and bytes of it are still needed, StoreError, OSError.
+        Raises Conflict when the condition does not hold, StaleHandle when the base that the file
+        was opened on is gone and bytes of it are still needed, StoreError, OSError.
         """
         size = staging.size
         unchanged = staging.unchanged() if base is not None else []
         try:
             if size < self.settings.threshold:
                 staging.fetch_all()
-                return self._put(key, staging, size, headers, new=new)
+                return self._put(key, staging, size, headers, condition)
             parts = plan_parts(
                 size, unchanged, self.settings.part_size, self.settings.min_part_size
             )
-            return self._multipart(key, staging, headers, base, parts, new=new)
+            return self._multipart(key, staging, headers, base, parts, condition)
         except (PreconditionFailed, NotFound) as error:
-            if new and isinstance(error, PreconditionFailed):
-                raise
             if base is None:
                 raise
+            if condition.etag and error.code != _NO_UPLOAD:
+                raise _conflict(key, condition) from error
             if not staging.is_whole():
                 raise StaleHandle(f"{key!r} was replaced while it was needed") from error
             # Nothing of the base is needed: all of it is sent from here.
-            return self.upload(key, staging, headers, None, new=new)
+            return self.upload(key, staging, headers, None, condition)
 
     def _put(
-        self, key: str, staging: Staging, size: int, headers: Headers, *, new: bool
+        self, key: str, staging: Staging, size: int, headers: Headers, condition: Condition
     ) -> Written:
         body = memoryview(bytearray(size))
         staging.read_into(body, 0)
-        return self.store.put(key, body, headers, if_none_match=new)
+        with _met(key, condition):
+            return self.store.put(
+                key, body, headers, if_match=condition.etag, if_none_match=condition.new
+            )
+
+    def complete(
+        self, key: str, upload_id: str, parts: list[Part], condition: Condition
+    ) -> Written:
+        """Make parts the object ``key``. Conflict, StoreError."""
+        with _met(key, condition):
+            return self.store.complete_multipart(
+                key, upload_id, parts, if_match=condition.etag, if_none_match=condition.new
+            )
 
     def _multipart(
         self,
@@ -129,8 +185,7 @@ class Uploader:
         headers: Headers,
         base: Version | None,
         parts: list[PlannedPart],
-        *,
-        new: bool,
+        condition: Condition,
     ) -> Written:
         def make(number: int, planned: PlannedPart) -> Part:
             if planned.copied and base is not None:
@@ -151,7 +206,7 @@ class Uploader:
         futures = [self.pool.submit(make, n, part) for n, part in enumerate(parts, 1)]
         try:
             finished = [interrupts.result(future) for future in futures]
-            written = self.store.complete_multipart(key, upload_id, finished, if_none_match=new)
+            written = self.complete(key, upload_id, finished, condition)
         except BaseException:
             self.abort(key, upload_id, record, futures)
             raise
@@ -269,8 +324,11 @@ class Stream:
         )
         part.sent = generation
 
-    def finish(self, *, new: bool) -> Written:
-        """Send what is missing and make the object; raises StoreError, then nothing is begun."""
+    def finish(self, condition: Condition = ANY) -> Written:
+        """Send what is missing and make the object.
+
+        Raises Conflict and StoreError, then nothing is begun.
+        """
         try:
             self._settle()
             for number, part in enumerate(self._parts, 1):
@@ -284,9 +342,7 @@ class Stream:
                 if part.future is not None:
                     interrupts.result(part.future)
             done = [part.part for part in self._parts if part.part is not None]
-            written = self._uploader.store.complete_multipart(
-                self.key, self._upload_id, done, if_none_match=new
-            )
+            written = self._uploader.complete(self.key, self._upload_id, done, condition)
         except BaseException:
             self.abort()
             raise

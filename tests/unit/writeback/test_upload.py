@@ -11,15 +11,16 @@ import pytest
 
 from tests.doubles.faults import FaultyStore
 from yas3fs.cache.memory import Version
-from yas3fs.errors import PreconditionFailed, ServerFailed, StaleHandle
+from yas3fs.errors import Conflict, NotFound, ServerFailed, StaleHandle
 from yas3fs.objectstore.memory import MemoryStore
 from yas3fs.objectstore.protocol import Headers
 from yas3fs.writeback.journal import Journal
 from yas3fs.writeback.rescue import RescueFolder
 from yas3fs.writeback.staging import Staging
-from yas3fs.writeback.upload import Stream, Uploader, UploadSettings
+from yas3fs.writeback.upload import Condition, Stream, Uploader, UploadSettings
 
 HEADERS = Headers({"attr": "x"}, "text/plain")
+NEW = Condition(new=True)
 
 
 class Bench:
@@ -69,7 +70,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 @pytest.mark.parametrize("size", [0, 1, 49, 50, 51, 60, 995])
 def test_a_whole_file(bench: Bench, size: int) -> None:
     content = os.urandom(size)
-    written = bench.uploader.upload("key", bench.staging(content), HEADERS, None, new=True)
+    written = bench.uploader.upload("key", bench.staging(content), HEADERS, None, NEW)
     assert bench.stored() == content
     info = bench.memory.head("key")
     assert (info.etag, info.headers.metadata["attr"]) == (written.etag, "x")
@@ -83,21 +84,40 @@ def test_what_did_not_change_is_copied_by_the_store(bench: Bench) -> None:
     staging = bench.staging(base=base)
     staging.write(memoryview(b"changed"), 500)
     body[500:507] = b"changed"
-    bench.uploader.upload("key", staging, HEADERS, base, new=False)
+    bench.uploader.upload("key", staging, HEADERS, base)
     assert bench.stored() == body
     assert bench.store.calls["copy_part"] == 2
     assert bench.store.calls["upload_part"] == 1
     assert bench.store.calls["get"] == 1  # the little that a short part takes along
 
 
-def test_new_refuses_to_replace(bench: Bench) -> None:
+@pytest.mark.parametrize("condition", [NEW, Condition("another version")])
+def test_what_must_not_be_replaced_stays(bench: Bench, condition: Condition) -> None:
     bench.put(b"theirs")
     for size in (10, 100):
-        with pytest.raises(PreconditionFailed):
+        with pytest.raises(Conflict):
             staging = bench.staging(os.urandom(size))
-            bench.uploader.upload("key", staging, HEADERS, None, new=True)
+            bench.uploader.upload("key", staging, HEADERS, None, condition)
     assert bench.stored() == b"theirs"
     assert bench.left() == (0, 0)
+
+
+@pytest.mark.parametrize("size", [10, 100])
+def test_the_version_that_may_be_replaced(bench: Bench, size: int) -> None:
+    base = bench.put(os.urandom(size))
+    content = os.urandom(size)
+    bench.uploader.upload("key", bench.staging(content), HEADERS, None, Condition(base.etag))
+    assert bench.stored() == content
+    bench.memory.delete("key")
+    with pytest.raises(Conflict):  # it was deleted: that is no version of it
+        bench.uploader.upload("key", bench.staging(content), HEADERS, None, Condition(base.etag))
+    assert bench.left() == (0, 0)
+
+
+def test_an_upload_that_is_gone_is_no_conflict(bench: Bench) -> None:
+    bench.store.fail("complete_multipart", NotFound("gone", code="NoSuchUpload", status=404))
+    with pytest.raises(NotFound):
+        bench.uploader.upload("key", bench.staging(os.urandom(100)), HEADERS, None, NEW)
 
 
 @pytest.mark.parametrize("size", [30, 1000])
@@ -107,7 +127,7 @@ def test_a_base_that_is_gone_and_needed(bench: Bench, size: int) -> None:
     staging.write(memoryview(b"x"), 5)
     bench.put(b"theirs")
     with pytest.raises(StaleHandle):
-        bench.uploader.upload("key", staging, HEADERS, base, new=False)
+        bench.uploader.upload("key", staging, HEADERS, base)
     assert bench.stored() == b"theirs"
     assert bench.left() == (0, 0)
 
@@ -121,7 +141,7 @@ def test_a_base_that_is_gone_and_not_needed(bench: Bench, size: int) -> None:
     expected = bytearray(bench.stored())
     expected[5:6] = b"x"
     bench.put(b"theirs")
-    bench.uploader.upload("key", staging, HEADERS, base, new=False)
+    bench.uploader.upload("key", staging, HEADERS, base)
     assert bench.stored() == expected
     assert bench.left() == (0, 0)
 
@@ -131,16 +151,16 @@ def test_a_failure_leaves_nothing_begun(bench: Bench, operation: str) -> None:
     bench.store.fail(operation, ServerFailed("500"))
     staging = bench.staging(os.urandom(200))
     with pytest.raises(ServerFailed):
-        bench.uploader.upload("key", staging, HEADERS, None, new=False)
+        bench.uploader.upload("key", staging, HEADERS, None)
     assert bench.left() == (0, 0)
-    bench.uploader.upload("key", staging, HEADERS, None, new=False)
+    bench.uploader.upload("key", staging, HEADERS, None)
 
 
 def test_what_could_not_be_aborted_is_for_the_next_mount(bench: Bench) -> None:
     bench.store.fail("complete_multipart", ServerFailed("500"))
     bench.store.fail("abort_multipart", ServerFailed("500"))
     with pytest.raises(ServerFailed):
-        bench.uploader.upload("key", bench.staging(os.urandom(200)), HEADERS, None, new=False)
+        bench.uploader.upload("key", bench.staging(os.urandom(200)), HEADERS, None)
     assert bench.left() == (1, 1)
 
 
@@ -154,7 +174,7 @@ def test_full_parts_leave_while_the_file_is_written(bench: Bench) -> None:
     bench.pool.shutdown(wait=True)
     assert bench.store.calls["upload_part"] == 2
     bench.uploader.pool = bench.pool = ThreadPoolExecutor(3)
-    stream.finish(new=True)
+    stream.finish(NEW)
     assert bench.stored() == b"a" * 45
     assert bench.left() == (0, 0)
 
@@ -182,7 +202,7 @@ def test_whatever_is_done_to_the_file_meanwhile(bench: Bench, seed: int) -> None
         if choose.random() < 0.2:
             bench.store.fail("upload_part", ServerFailed("500"))
     bench.store._rules.clear()
-    stream.finish(new=False)
+    stream.finish()
     assert bench.stored() == content
     assert bench.left() == (0, 0)
 
@@ -194,7 +214,7 @@ def test_a_part_that_failed_is_sent_again(bench: Bench) -> None:
     stream.written(0, 100)
     bench.pool.shutdown(wait=True)
     bench.uploader.pool = bench.pool = ThreadPoolExecutor(3)
-    stream.finish(new=False)
+    stream.finish()
     assert bench.stored() == b"b" * 100
 
 
@@ -203,7 +223,7 @@ def test_a_part_that_fails_again_is_told(bench: Bench) -> None:
     stream = bench.stream(bench.staging(b"b" * 100))
     stream.written(0, 100)
     with pytest.raises(ServerFailed):
-        stream.finish(new=False)
+        stream.finish()
     assert bench.left() == (0, 0)
 
 
