@@ -208,7 +208,7 @@ def test_retired_options_warn_once_and_name_their_successor(
         ([*OPERANDS, "--cache-sise", "5"], "--cache-sise: there is no such option; did you mean --cache-size?"),
         ([*OPERANDS, "--cache-sise=5"], "--cache-sise: there is no such option; did you mean --cache-size?"),
         ([*OPERANDS, "--cache"], "--cache: there is no such option; did you mean --cache-size?"),
-        ([*OPERANDS, "--frobnicate"], "--frobnicate: there is no such option; see yas3fs --help"),
+        ([*OPERANDS, "--zyzzyva"], "--zyzzyva: there is no such option; see yas3fs --help"),
         ([*OPERANDS, "-x"], "-x: there is no such option; see yas3fs --help"),
         ([*OPERANDS, "--cache-size"], "--cache-size/--cache-mem-size: expected one argument (see yas3fs --help)"),
         ([*OPERANDS, "--uid"], "--uid: expected one argument (see yas3fs --help)"),
