@@ -1,32 +1,30 @@
 """One mount among others on its topic: what it says, and how it hears.
 
-Names the concrete classes of :mod:`yas3fs.notify`, as ``mount.py`` names those of the mount.
+What it shares with the other mounts of its process is the hub's (``hub.py``).
 """
 
 import logging
 import uuid
+from collections.abc import Callable
+from typing import ParamSpec
 
 from yas3fs import __version__
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import ConfigError
 from yas3fs.events import SETTINGS, Event, Ping, Setting, Status, control_action
-from yas3fs.fs.coherence import Coherence
+from yas3fs.fs.coherence import Coherence, Mode
 from yas3fs.fs.controls import Controls
 from yas3fs.fs.filesystem import Filesystem
-from yas3fs.notify.aws import AwsAccess, Clients, parse_topic
+from yas3fs.hub import Hub, Membership
+from yas3fs.notify.aws import parse_topic
 from yas3fs.notify.counters import Counters
-from yas3fs.notify.listener import Listener
-from yas3fs.notify.metadata import public_hostname
+from yas3fs.notify.listener import ListenerState
 from yas3fs.notify.publisher import Publisher
-from yas3fs.notify.queues import QueueOptions
-from yas3fs.notify.sqs import SqsTransport
-from yas3fs.notify.transport import Transport
+from yas3fs.runtime import naming
 
+P = ParamSpec("P")
 _log = logging.getLogger(__name__)
 
-_OWN_ENDPOINT = 1_000_000
-"""Certificates a minute that an endpoint of the administrator's own may be asked for: some sign
-each message with another, and a message that cannot be judged is lost."""
 _LAST_WORDS = 10.0
 """Seconds that what was not published yet may take at the end."""
 
@@ -34,27 +32,15 @@ _LAST_WORDS = 10.0
 class Cluster:
     """The ties of one mount to the others; ConfigError when the topic's ARN is none."""
 
-    def __init__(self, config: MountConfig) -> None:
+    def __init__(self, config: MountConfig, hub: Hub) -> None:
         self._config = config
+        self._hub = hub
         topic = parse_topic(config.topic)
-        self._region = config.region or topic.region
         self.node_id = f"{config.id}-{uuid.uuid4()}"
         self._allowed = _allowed_actions(config.remote_control)
-        self._clients = Clients(
-            AwsAccess(
-                endpoint=config.notify_endpoint,
-                profile=config.profile,
-                role_arn=config.role_arn,
-                ca_bundle=config.ca_bundle,
-                verify=config.verify_tls,
-                proxy=config.proxy,
-                connect_timeout=config.connect_timeout,
-            )
-        )
-        self.publisher = Publisher(
-            lambda: self._clients.sns(topic.region), config.topic, self.node_id
-        )
-        self._listener: Listener | None = None
+        clients = hub.clients(config)
+        self.publisher = Publisher(lambda: clients.sns(topic.region), config.topic, self.node_id)
+        self._membership: Membership | None = None
         self._coherence: Coherence | None = None
         self._filesystem: Filesystem | None = None
         self._controls: Controls | None = None
@@ -62,52 +48,35 @@ class Cluster:
 
     def listen(self, filesystem: Filesystem, coherence: Coherence) -> None:
         """Begin to hear the topic. Raises ConfigError and NotifyFailed with one line."""
-        config = self._config
         self._filesystem, self._coherence = filesystem, coherence
         self._controls = Controls(filesystem.volume)
-        listener = Listener(self._transport(), timeout=config.listener_timeout)
         coherence.degrade()  # until the topic is proved to deliver
-        listener.subscribe(
-            config.topic,
+        self._membership = self._hub.join(
+            self._config,
             self.node_id,
-            self._heard,
-            coherence.gap,
-            coherence.alive,
+            self._named(self._heard),
+            self._named(coherence.gap),
+            self._named(coherence.alive),
             self.publisher.publish,
         )
-        listener.start()
-        self._listener = listener
 
-    def _transport(self) -> Transport:
-        config = self._config
-        if config.port is not None:
-            return self._http(config.port)
-        name = "" if config.new_queue else config.queue
-        hint = f"yas3fs-{config.bucket}-{config.prefix}".rstrip("-")
-        return SqsTransport(
-            self._clients,
-            QueueOptions(self._region, name, hint),
-            self.node_id,
-            wait=int(config.queue_wait),
-            interval=config.queue_polling,
-        )
+    def _named(self, call: Callable[P, None]) -> Callable[P, None]:
+        """``call`` with log lines that name the mount: the listener's threads serve all of them."""
 
-    def _http(self, port: int) -> Transport:
-        # The signatures need a library that is large to load.
-        from yas3fs.notify.http import HttpOptions, HttpTransport
-        from yas3fs.notify.signatures import Certificates, aws_certificates, endpoint_certificates
+        def named(*arguments: P.args, **words: P.kwargs) -> None:
+            with naming.working_for(self._config.name):
+                call(*arguments, **words)
 
-        config = self._config
-        hostname = public_hostname() if config.ec2_hostname else config.hostname
-        if config.notify_endpoint:
-            source = endpoint_certificates(self._clients)
-        else:
-            source = aws_certificates(config.ca_bundle, config.proxy)
-        return HttpTransport(
-            self._clients,
-            HttpOptions(hostname, port),
-            Certificates(source, per_minute=_OWN_ENDPOINT if config.notify_endpoint else 60),
-        )
+        return named
+
+    @property
+    def mode(self) -> Mode | None:
+        """Whether what is known may be believed for long; None for who speaks only."""
+        return None if self._coherence is None else self._coherence.mode
+
+    def listener_state(self) -> ListenerState | None:
+        """The listener that this mount shares; None for who speaks only."""
+        return None if self._membership is None else self._membership.state()
 
     def _heard(self, event: Event) -> None:
         assert self._coherence is not None
@@ -154,9 +123,8 @@ class Cluster:
         """Say what is left to say, and stop hearing."""
         if not self.publisher.close(_LAST_WORDS):
             _log.warning("not every change could be told to the other nodes")
-        if self._listener is not None:
-            self._listener.stop()
-        self._clients.close()
+        if self._membership is not None:
+            self._membership.leave()
 
 
 def _allowed_actions(text: str) -> frozenset[str]:

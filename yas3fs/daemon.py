@@ -1,18 +1,22 @@
-"""The life of the process, from the mount point to the exit status.
+"""The life of the process, from its mount points to the exit status.
 
 In the foreground the process lives it itself; else a child does, detached by python-daemon *before*
 it builds anything (threads and SDK clients do not survive a fork), while the parent waits at a pipe
-for what became of it. The parent returns when the mount is visible, or with the reason why not.
+for what became of it. The parent returns when the mounts are visible, or with the reason why not.
 
 ::
 
-    prepare the mount point ─ [detach] ─ log ─ open ─ start ─ READY ─ wait ─ STOPPING ─ unmount
-                                                 └────┴── failed: stop what was begun, say why ──┘
+    prepare ─ [detach] ─ log ─ control socket ─ mounts ─ READY ─ wait ─ STOPPING ─ unmount
+                                                  └── none came up: say why
 
-Exit statuses: 0 all is well, 1 the mount failed or files were left behind, 2 wrong input.
+What the mounts do is their keepers' (``keeper.py``), side by side in threads of their own; this
+thread hears signals and tells the service manager.
+
+Exit statuses: 0 all is well, 1 a mount failed or files were left behind, 2 wrong input.
 """
 
 import contextlib
+import fcntl
 import gc
 import json
 import logging
@@ -20,118 +24,177 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from yas3fs.config.log import start_log
-from yas3fs.config.mount_config import MountConfig, ProcessConfig
+from yas3fs.config.mount_config import MountConfig
+from yas3fs.config.service import Service as ServiceConfig
+from yas3fs.control.endpoint import Endpoint
 from yas3fs.errors import ConfigError, Yas3fsError
 from yas3fs.fuse import mountpoint
+from yas3fs.keeper import Keeper, MakeMount, Mount, one_line
+from yas3fs.pulse import Pulse
+from yas3fs.requests import Reload, Requests
+from yas3fs.service import Service
+from yas3fs.systemd import Systemd
 
 OK, FAILED, WRONG_INPUT = 0, 1, 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_CHANGED = "changed"
 
 log = logging.getLogger(__name__)
 
-
-class Mount(Protocol):
-    """What the process does with a mount."""
-
-    def open(self) -> None:
-        """Prove credentials, bucket, prefix and folders; nothing is mounted yet."""
-
-    def start(self) -> None:
-        """Mount; returns when the mount is visible."""
-
-    def wait(self) -> None:
-        """Block until the mount is gone."""
-
-    def stop(self) -> int:
-        """Upload what is due, unmount; returns how many files could not be uploaded.
-
-        May be called at any time, in any state, and again.
-        """
-
-
-MakeMount = Callable[[MountConfig], Mount]
 Announce = Callable[[int, str], None]
 """Tells whoever started us the exit status and a line to print (0 and maybe a remark: ready)."""
 
 
-class _Stopped(BaseException):
-    """A signal came before the mount was ready."""
-
-
-class _Ending:
-    """Why the process should end: a signal, or the mount is gone.
+class _News:
+    """What the main thread waits for: signals, and changes of the mounts.
 
     ``SimpleQueue.put`` may be called in a signal handler, unlike all of ``threading``.
     """
 
     def __init__(self) -> None:
-        self._reasons: SimpleQueue[str] = SimpleQueue()
-        self._starting = True
+        self._waiting: SimpleQueue[str] = SimpleQueue()
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._starting:
-            self._starting = False
-            raise _Stopped(signal.Signals(number).name)
-        self._reasons.put(signal.Signals(number).name)
+        self._waiting.put(signal.Signals(number).name)
 
-    def started(self) -> None:
-        """From now on a signal is a reason to end in good order."""
-        self._starting = False
+    def changed(self) -> None:
+        """A mount has changed its state."""
+        self._waiting.put(_CHANGED)
 
-    def wait(self, mount: Mount) -> str:
-        """Block until there is a reason, and return it."""
-
-        def watch() -> None:
-            try:
-                mount.wait()
-            finally:
-                self._reasons.put("unmounted")
-
-        threading.Thread(target=watch, name="mount watch", daemon=True).start()
-        return self._reasons.get()
+    def next(self) -> str:
+        """Block until there is news: the name of a signal, or ``changed``."""
+        return self._waiting.get()
 
 
-def run(config: MountConfig, process: ProcessConfig, make_mount: MakeMount | None = None) -> int:
-    """Mount, serve, unmount; returns the exit status (of the start only, when detaching)."""
-    make = make_mount or _make_mount
+def run(
+    config: ServiceConfig,
+    *,
+    reload: Callable[[], ServiceConfig] | None = None,
+    make_mount: MakeMount | None = None,
+) -> int:
+    """Mount, serve, unmount; returns the exit status (of the start only, when detaching).
+
+    ``reload`` reads the configuration anew, where it came from a file. Such mounts are tried again
+    when they fail, as long as one of them came up; one from the command line is not.
+    """
+    make = make_mount or _mount_maker()
+    if reload is None:
+        try:
+            for mount in config.mounts:
+                mountpoint.prepare(mount.mountpoint, mkdir=mount.mkdir, nonempty=mount.nonempty)
+        except Yas3fsError as error:
+            _print(_status(error), str(error))
+            return _status(error)
+    if config.process.foreground:
+        return _live(config, reload, make, _print)
+    return _detach(config, reload, make)
+
+
+def _live(config: ServiceConfig, reload: Reload | None, make: MakeMount, announce: Announce) -> int:
+    news = _News()
+    systemd = Systemd()
+    process = config.process
+    quiet = process.foreground and not process.log
     try:
-        mountpoint.prepare(config.mountpoint, mkdir=config.mkdir, nonempty=config.nonempty)
-    except Yas3fsError as error:
-        _print(_status(error), str(error))
-        return _status(error)
-    if process.foreground:
-        return _live(config, process, make, _print)
-    return _detach(config, process, make)
+        name = config.mounts[0].name if reload is None else ""
+        remark = start_log(name, process, config.mounts[0].state_path)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_pid_file(process.pid_file))
+            service = Service(config, make, news.changed, again=reload is not None)
+            requests = Requests(service, reload, systemd)
+            endpoint = Endpoint(process.runtime_path, process.metrics, requests.verbs())
+            endpoint.open()
+            stack.callback(endpoint.close)
+            pulse = Pulse(service, systemd)
+            pulse.start()
+            stack.callback(pulse.stop)
+            return _serve(service, requests, systemd, news, announce, remark=remark, quiet=quiet)
+    except Exception as failure:  # noqa: BLE001 (whoever started us is told)
+        message = one_line(failure)
+        _log_failure(message, failure, quiet=quiet)
+        announce(_status(failure), message)
+        return _status(failure)
 
 
-def _live(config: MountConfig, process: ProcessConfig, make: MakeMount, announce: Announce) -> int:
-    ending = _Ending()
-    mount: Mount | None = None
-    try:
-        remark = start_log(config.mountpoint, process, config.state_path)
-        mount = make(config)
-        mount.open()
-        mount.start()
-        ending.started()
-        _settle_memory()
-    except BaseException as failure:  # noqa: BLE001 (also a signal must leave nothing mounted)
-        ending.started()
-        return _give_up(failure, mount, announce, quiet=process.foreground and not process.log)
-    log.info("mounted %s", config.url)
+def _serve(
+    service: Service,
+    requests: Requests,
+    systemd: Systemd,
+    news: _News,
+    announce: Announce,
+    *,
+    remark: str,
+    quiet: bool,
+) -> int:
+    service.start()
+    word = _CHANGED
+    while word == _CHANGED and not all(keeper.settled for keeper in service.keepers()):
+        word = news.next()
+    if word != _CHANGED:
+        _stop(service, systemd)
+        announce(FAILED, f"stopped before the mount was ready ({word})")
+        return FAILED
+    if service.counts()[0] == 0 and any(keeper.failure for keeper in service.keepers()):
+        return _give_up(service, systemd, announce, quiet=quiet)
+    _settle_memory()
     announce(OK, remark)
-    _tell_systemd("READY=1\nSTATUS=" + f"{config.url} on {config.mountpoint}")
-    reason = ending.wait(mount)
-    log.info("ending: %s", reason)
-    _tell_systemd("STOPPING=1")
-    return _end(mount, config)
+    systemd.ready(service.summary())
+    while not service.has_ended:
+        word = news.next()
+        if word == signal.Signals.SIGHUP.name and requests.reload_soon():
+            continue
+        if word != _CHANGED:
+            log.info("ending: %s", word)
+            break
+        systemd.status(service.summary())
+    _stop(service, systemd)
+    if service.left():
+        return FAILED
+    log.info("ended")
+    return OK
+
+
+def _stop(service: Service, systemd: Systemd) -> None:
+    """Let every mount upload what is due and end."""
+    systemd.stopping("uploading what is due")
+    service.begin_stop()
+    for keeper in service.keepers():
+        keeper.join()
+
+
+def _give_up(service: Service, systemd: Systemd, announce: Announce, *, quiet: bool) -> int:
+    """No mount came up: say why, for each."""
+    keepers = service.keepers()
+    failed = [(keeper, keeper.failure) for keeper in keepers if keeper.failure is not None]
+    _stop(service, systemd)
+    lines = []
+    for keeper, failure in failed:
+        lines.append(_accusation(keeper, failure, alone=len(keepers) == 1))
+        _log_failure(lines[-1], failure, quiet=quiet)
+    statuses = {_status(failure) for _, failure in failed}
+    status = WRONG_INPUT if statuses == {WRONG_INPUT} else FAILED
+    announce(status, "\n".join(lines))
+    return status
+
+
+def _accusation(keeper: Keeper, failure: BaseException, *, alone: bool) -> str:
+    return one_line(failure) if alone else f"{keeper.config.name}: {one_line(failure)}"
+
+
+def _log_failure(message: str, failure: BaseException, *, quiet: bool) -> None:
+    """In the foreground the message is printed on the same stderr."""
+    if isinstance(failure, Yas3fsError):
+        log.log(logging.DEBUG if quiet else logging.ERROR, "%s", message)
+        log.debug("where that was found", exc_info=failure)
 
 
 def _settle_memory() -> None:
@@ -145,42 +208,32 @@ def _settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def _give_up(
-    failure: BaseException, mount: Mount | None, announce: Announce, *, quiet: bool
-) -> int:
-    """Take back what was begun and say why; nothing stays mounted."""
-    if mount is not None:
-        try:
-            mount.stop()
-        except Exception:
-            log.exception("taking back a mount that failed")
-    if isinstance(failure, Yas3fsError):
-        message = " ".join(str(failure).split())
-        log.log(logging.DEBUG if quiet else logging.ERROR, "%s", message)
-        log.debug("where that was found", exc_info=failure)
-    elif isinstance(failure, _Stopped | KeyboardInterrupt):
-        message = f"stopped before the mount was ready ({failure or 'SIGINT'})"
-    else:
-        message = f"failed in an unforeseen way: {failure!r}"
-        log.critical("%s", message, exc_info=failure)
-    announce(_status(failure), message)
-    return _status(failure)
-
-
-def _end(mount: Mount, config: MountConfig) -> int:
+@contextmanager
+def _pid_file(path: str) -> Iterator[None]:
+    """Hold the file while the process lives; ConfigError when another process holds it."""
+    if not path:
+        yield
+        return
     try:
-        left = mount.stop()
-    except Exception:
-        log.exception("unmounting %s", config.mountpoint)
-        return FAILED
-    if left:
-        log.error("%d files could not be uploaded; they are below %s", left, config.state_path)
-        return FAILED
-    log.info("ended")
-    return OK
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise ConfigError(f"--pid-file: cannot write {path}: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
+            raise ConfigError(f"--pid-file: {path} is held by process {holder}") from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+        yield
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+    finally:
+        os.close(descriptor)
 
 
-def _detach(config: MountConfig, process: ProcessConfig, make: MakeMount) -> int:
+def _detach(config: ServiceConfig, reload: Reload | None, make: MakeMount) -> int:
     """Live in a detached child; the parent returns what the child says of its start."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -190,16 +243,16 @@ def _detach(config: MountConfig, process: ProcessConfig, make: MakeMount) -> int
         status = FAILED
         try:
             os.close(reader)
-            status = _background(config, process, make, writer)
+            status = _background(config, reload, make, writer)
         finally:
             os._exit(status)
     os.close(writer)
-    status = _outcome(reader, process.log)
+    status = _outcome(reader, config.process.log)
     os.waitpid(child, 0)
     return status
 
 
-def _background(config: MountConfig, process: ProcessConfig, make: MakeMount, writer: int) -> int:
+def _background(config: ServiceConfig, reload: Reload | None, make: MakeMount, writer: int) -> int:
     import daemon
 
     def tell(**news: object) -> None:
@@ -218,7 +271,7 @@ def _background(config: MountConfig, process: ProcessConfig, make: MakeMount, wr
     )
     context.open()
     tell(pid=os.getpid())
-    status = _live(config, process, make, announce)
+    status = _live(config, reload, make, announce)
     logging.shutdown()
     return status
 
@@ -251,11 +304,23 @@ def _outcome(reader: int, log_file: str) -> int:
     return int(heard["status"])
 
 
-def _make_mount(config: MountConfig) -> Mount:
-    from yas3fs.mount import Mount as RealMount
+def _mount_maker() -> MakeMount:
+    """Makes real mounts, which share what they need to hear and to speak."""
+    hubs: list[Any] = []
+    lock = threading.Lock()
 
-    made: Mount = RealMount(config)
-    return made
+    def make(config: MountConfig) -> Mount:
+        from yas3fs.mount import Mount as RealMount
+
+        with lock:
+            if config.topic and not hubs:
+                from yas3fs.hub import Hub
+
+                hubs.append(Hub())
+        made: Mount = RealMount(config, hub=hubs[0] if hubs else None)
+        return made
+
+    return make
 
 
 def _status(failure: BaseException) -> int:
@@ -263,12 +328,5 @@ def _status(failure: BaseException) -> int:
 
 
 def _print(_status: int, message: str) -> None:
-    if message:
-        sys.stderr.write(f"yas3fs: {message}\n")
-
-
-def _tell_systemd(state: str) -> None:
-    if os.environ.get("NOTIFY_SOCKET"):
-        import sdnotify
-
-        sdnotify.SystemdNotifier().notify(state)
+    for line in message.splitlines():
+        sys.stderr.write(f"yas3fs: {line}\n")

@@ -5,6 +5,8 @@
     Yas3fsError
     ├── ConfigError                  the administrator's input is wrong (exit status 2)
     ├── MountError                   a mount could not be made (exit status 1 or 32)
+    ├── ControlFailed                a running process refuses a request, or does not answer it
+    ├── MetadataUnavailable          the instance metadata service does not answer
     ├── StoreError                   the object store did not do what was asked
     │   ├── NotFound                 no such key, upload or version (404)
     │   ├── NoSuchBucket             the bucket does not exist
@@ -47,6 +49,14 @@ class ConfigError(Yas3fsError):
 
 class MountError(Yas3fsError):
     """A mount could not be made; the message is one line for the administrator."""
+
+
+class ControlFailed(Yas3fsError):
+    """A running process refuses a request, or does not answer it; the message is one line."""
+
+
+class MetadataUnavailable(Yas3fsError):
+    """The instance metadata service does not answer: this is no EC2 instance, most likely."""
 
 
 class StoreError(Yas3fsError):

@@ -8,8 +8,9 @@ import hashlib
 import logging
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from yas3fs.cache.memory import MemoryCache
 from yas3fs.config.mount_config import MountConfig
@@ -17,6 +18,7 @@ from yas3fs.errors import ConfigError, MountError, StoreError, Yas3fsError
 from yas3fs.fs.attributes import Defaults, compose_headers
 from yas3fs.fs.coherence import Coherence
 from yas3fs.fs.filesystem import Filesystem
+from yas3fs.fs.inode import Inode
 from yas3fs.fs.keys import KeyMap
 from yas3fs.fs.recovery import recover
 from yas3fs.fs.types import Attributes
@@ -25,11 +27,14 @@ from yas3fs.fuse.options import SessionOptions
 from yas3fs.fuse.session import Session
 from yas3fs.objectstore.announce import AnnouncingStore
 from yas3fs.objectstore.factory import check_access, open_store
+from yas3fs.objectstore.metrics import MeteredStore
 from yas3fs.objectstore.options import S3Options
 from yas3fs.objectstore.protocol import ObjectStore
 from yas3fs.prefetch.reader import Reader
+from yas3fs.runtime import naming
 from yas3fs.runtime.clock import SystemClock
 from yas3fs.runtime.pools import Pool
+from yas3fs.status import mount_status
 from yas3fs.writeback.journal import Journal
 from yas3fs.writeback.rescue import RescueFolder
 from yas3fs.writeback.staging import open_unnamed
@@ -37,6 +42,7 @@ from yas3fs.writeback.upload import Uploader, UploadSettings
 
 if TYPE_CHECKING:
     from yas3fs.cluster import Cluster
+    from yas3fs.hub import Hub
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +51,8 @@ _DOWNLOADS = 8
 _UPLOADS = 4
 """Parts under way at a time; each holds a part-sized buffer."""
 
+_MOUNTING = threading.Lock()
+"""libfuse says on stderr why it cannot mount: it is listened to for one mount at a time."""
 _PATIENCE = 10.0
 """Seconds for programs to let go of a mount that is being stopped."""
 
@@ -75,12 +83,44 @@ def store_options(config: MountConfig) -> S3Options:
     )
 
 
-class Mount:
-    """One bucket at one mount point; see ``daemon.py`` for how it is called."""
+def prove_folders(config: MountConfig) -> tuple[Path, Path]:
+    """The mount's own folders for caching and for state, made and proved; ConfigError."""
+    cache = _folder(config, config.cache_path, "--cache-path")
+    state = _folder(config, config.state_path, "--state-path")
+    for folder, option in ((cache, "--cache-path"), (state, "--state-path")):
+        try:
+            os.close(open_unnamed(str(folder)))
+        except OSError as error:
+            raise ConfigError(
+                f"{option}: cannot write below {str(folder)!r}: {error.strerror}"
+            ) from error
+    return cache, state
 
-    def __init__(self, config: MountConfig, store: ObjectStore | None = None) -> None:
+
+def _folder(config: MountConfig, root: str, option: str) -> Path:
+    """This mount's own folder below ``root``."""
+    identity = f"{config.s3_endpoint} {config.bucket} {config.prefix}"
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    folder = Path(root) / f"{config.bucket}-{digest}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"{option}: cannot use {str(folder)!r}: {error.strerror}") from error
+    return folder
+
+
+class Mount:
+    """One bucket at one mount point; see ``keeper.py`` for how it is called.
+
+    ``hub`` is needed by a mount with a topic.
+    """
+
+    def __init__(
+        self, config: MountConfig, *, hub: "Hub | None" = None, store: ObjectStore | None = None
+    ) -> None:
         self._config = config
         self._store = store
+        self._hub = hub
         self._pools: list[Pool] = []
         self._journal: Journal | None = None
         self._cluster: Cluster | None = None
@@ -104,9 +144,7 @@ class Mount:
         if self._store is None:
             self._store = open_store(store_options(config))
         check_access(self._store, prefix)
-        cache_folder = self._folder(config.cache_path, "--cache-path")
-        state_folder = self._folder(config.state_path, "--state-path")
-        os.close(self._prove_staging(cache_folder))
+        cache_folder, state_folder = prove_folders(config)
         self._journal = self._open_journal(state_folder)
         defaults = Defaults(
             uid=config.uid,
@@ -133,30 +171,10 @@ class Mount:
             return store
         from yas3fs.cluster import Cluster
 
-        self._cluster = Cluster(self._config)
+        assert self._hub is not None
+        self._cluster = Cluster(self._config, self._hub)
         keys = KeyMap(self._config.prefix)
         return AnnouncingStore(store, keys.path, self._cluster.publisher.publish)
-
-    def _folder(self, root: str, option: str) -> Path:
-        """This mount's own folder below ``root``."""
-        config = self._config
-        identity = f"{config.s3_endpoint} {config.bucket} {config.prefix}"
-        digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-        folder = Path(root) / f"{config.bucket}-{digest}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise ConfigError(f"{option}: cannot use {str(folder)!r}: {error.strerror}") from error
-        return folder
-
-    @staticmethod
-    def _prove_staging(folder: Path) -> int:
-        try:
-            return open_unnamed(str(folder))
-        except OSError as error:
-            raise ConfigError(
-                f"--cache-path: cannot write below {str(folder)!r}: {error.strerror}"
-            ) from error
 
     @staticmethod
     def _open_journal(folder: Path) -> Journal:
@@ -260,16 +278,18 @@ class Mount:
                 debug=False,
             ),
         )
-        session.mount()
+        with _MOUNTING:
+            session.mount()
         self._session = session
         self._believe(self._kernel_timeout)  # it may have changed meanwhile
-        self._server = threading.Thread(target=self._serve, name="fuse", daemon=True)
+        self._server = threading.Thread(target=self._serve, name=f"fuse {config.name}", daemon=True)
         self._server.start()
         if not session.wait_visible(30.0):
             raise MountError(f"{config.mountpoint}: the mount does not answer")
 
     def _serve(self) -> None:
         assert self._session is not None
+        naming.enter(self._config.name)
         try:
             self._session.serve()
         except Yas3fsError as error:
@@ -297,6 +317,51 @@ class Mount:
         """Block until the mount is gone."""
         if self._server is not None:
             self._server.join()
+
+    # -- looking and asking ------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Numbers for status pages; nothing before :meth:`open`."""
+        if self.filesystem is None:
+            return {}
+        store = self._store if isinstance(self._store, MeteredStore) else None
+        return mount_status(self.filesystem, store, self._cluster)
+
+    def pending(self) -> list[dict[str, Any]]:
+        """The files that hold more than S3 does; sizes in bytes."""
+        return [
+            {
+                "path": inode.path,
+                "size": inode.entry.size,
+                "open": inode.opens > 0,
+                "reason": "" if inode.failure is None else str(inode.failure),
+            }
+            for inode in self._unsaved()
+        ]
+
+    def flush(self) -> Iterator[tuple[str, int, str]]:
+        """Upload them all: path, how many there are, and why it failed (empty: it did not)."""
+        files = self._unsaved()
+        for inode in files:
+            reason = ""
+            try:
+                inode.flush()
+            except (Yas3fsError, OSError) as error:
+                reason = str(error)
+            yield inode.path, len(files), reason
+
+    def _unsaved(self) -> list[Inode]:
+        return [] if self.filesystem is None else self.filesystem.files.unsaved()
+
+    def reset(self, path: str) -> None:
+        """Ask S3 again about ``path`` and what is below it."""
+        if self.filesystem is not None:
+            self.filesystem.forget(path)
+
+    def set_cache_size(self, size: int) -> None:
+        """Keep so many bytes of content in memory from now on."""
+        if self.filesystem is not None:
+            self.filesystem.volume.parts.cache.resize(size)
 
     # -- ending ----------------------------------------------------------------------------
 

@@ -6,9 +6,11 @@ of the process. As a mount it is gone when a line can be read from the pipe EVEN
 
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from yas3fs import daemon
-from yas3fs.cli.arguments import parse_arguments
+from yas3fs.cli.arguments import parse_command
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import BadCredentials, ConfigError
 
@@ -53,14 +55,29 @@ class FakeMount:
             raise OSError("what")
         return 2 if self._behaviour == "leaves two" else 0
 
+    def status(self) -> dict[str, Any]:
+        return {"mode": "standalone"}
+
+    def pending(self) -> list[dict[str, Any]]:
+        return []
+
+    def flush(self) -> Iterator[tuple[str, int, str]]:
+        return iter(())
+
+    def reset(self, path: str) -> None:
+        self._tell(f"reset {path}")
+
+    def set_cache_size(self, size: int) -> None:
+        self._tell(f"cache {size}")
+
 
 if __name__ == "__main__":
     _, behaviour, events, *arguments = sys.argv
-    resolved = parse_arguments(arguments)
+    command = parse_command(arguments)
     sys.exit(
         daemon.run(
-            resolved.mount,
-            resolved.process,
+            command.service,
+            reload=command.reload,
             make_mount=lambda config: FakeMount(config, behaviour, events),
         )
     )

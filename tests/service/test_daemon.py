@@ -254,9 +254,12 @@ def test_systemd_is_told(life: Life) -> None:
         notify.bind(str(life.folder / "notify"))
         process = life.begin("behaves", "-f", NOTIFY_SOCKET=str(life.folder / "notify"))
         ready = notify.recv(1024).decode()
-        assert ready == f"READY=1\nSTATUS=s3://bucket/path on {life.mountpoint}"
+        assert ready == (
+            f"READY=1\nSTATUS=1 of 1 mounted; {life.mountpoint}: standalone, "
+            "0 to upload, 0 to publish"
+        )
         process.send_signal(signal.SIGTERM)
-        assert notify.recv(1024) == b"STOPPING=1"
+        assert notify.recv(1024) == b"STOPPING=1\nSTATUS=uploading what is due"
         process.communicate(timeout=60)
     assert process.returncode == 0
 

@@ -13,6 +13,7 @@ from yas3fs.errors import ConfigError
 from yas3fs.events import Event, Ping, Setting, Status, Switch, Upload
 from yas3fs.fs.coherence import Coherence
 from yas3fs.fs.controls import Controls
+from yas3fs.hub import Hub
 from yas3fs.objectstore.memory import MemoryStore
 
 ARN = "arn:aws:sns:us-east-1:123456789012:topic"
@@ -28,7 +29,7 @@ class Bench:
             "/mnt/here",
             environment={},
         ).mount
-        self.cluster = Cluster(self.config)
+        self.cluster = Cluster(self.config, Hub())
         self.said: list[Event] = []
         self.applied: list[Event] = []
         self.core = Core(MemoryStore(), folder)
@@ -51,7 +52,7 @@ class Bench:
             def stop(self) -> None: ...
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("yas3fs.cluster.Listener", Ear)
+            patch.setattr("yas3fs.hub.Listener", Ear)
             self.cluster.listen(self.core.fs, self.coherence)
         self.controls = Controls(self.core.fs.volume)
         self.cluster.publisher.publish = self.said.append  # type: ignore[method-assign]

@@ -5,13 +5,15 @@ argparse only finds out which text was given for which option; what the texts me
 
     yas3fs s3://BUCKET/PATH MOUNTPOINT [options]
     yas3fs MOUNTPOINT --url=s3://BUCKET/PATH [options]
+    yas3fs --config FILE [--mount NAME]... [options]
 """
 
 import argparse
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from yas3fs import __version__
@@ -19,10 +21,13 @@ from yas3fs.config.dash_o import parse_dash_o
 from yas3fs.config.option import Group, Kind, Option
 from yas3fs.config.options import OPTIONS
 from yas3fs.config.resolve import Given, Resolved, resolve
+from yas3fs.config.service import Service, load_service
+from yas3fs.config.source import DEFAULT_FILE, USER_DATA
 from yas3fs.errors import ConfigError
 
 USAGE = """yas3fs s3://BUCKET/PATH MOUNTPOINT [options]
-       yas3fs MOUNTPOINT --url=s3://BUCKET/PATH [options]"""
+       yas3fs MOUNTPOINT --url=s3://BUCKET/PATH [options]
+       yas3fs --config FILE [--mount NAME]... [options]"""
 DESCRIPTION = "Mount a bucket, or a path in it, as a folder. It is unmounted with umount."
 EPILOG = """Sizes take a unit (512K, 100M, 1.5G). Every option can also be set by an environment
 variable, as YAS3FS_CACHE_SIZE. Options of 2.x that have no effect any more are accepted with a
@@ -72,6 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
         for option in OPTIONS:
             if option.group is group:
                 _add(section, option)
+        if group is Group.MOUNT:
+            _add_file(section)
         if group is Group.KERNEL:
             section.add_argument(
                 "-o",
@@ -86,6 +93,23 @@ def build_parser() -> argparse.ArgumentParser:
             section.add_argument("-V", "--version", action="version", version=version)
             section.add_argument("-h", "--help", action="help", help="show this and exit")
     return parser
+
+
+def _add_file(section: argparse._ArgumentGroup) -> None:
+    section.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"serve the mounts that a file names, as {DEFAULT_FILE}, or the instance's user data "
+        f"({USER_DATA}); other options win over the file's",
+    )
+    section.add_argument(
+        "--mount",
+        action="append",
+        dest="names",
+        default=[],
+        metavar="NAME",
+        help="with --config: only this mount; may be given again",
+    )
 
 
 def _add(section: argparse._ArgumentGroup, option: Option) -> None:
@@ -123,14 +147,60 @@ def _help(option: Option) -> str:
     return text.replace("%", "%%")
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What ``yas3fs`` was asked to do. ``reload`` reads the file anew; None without a file."""
+
+    service: Service
+    reload: Callable[[], Service] | None
+
+
+def parse_command(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> Command:
+    """What ``argv`` asks for, in any of the three forms; ConfigError when it cannot be."""
+    found, words = _parse(argv)
+    if found.config is None:
+        if found.names:
+            raise ConfigError("--mount needs --config, the file that names the mount")
+        one = _one_mount(found, words, environment)
+        return Command(Service((one.mount,), one.process, one.warnings), None)
+    if words:
+        raise ConfigError(f"{words[0]!r} is one too much: --config names what is mounted")
+    ours, passed = parse_dash_o(found.dash_o)
+    given = [*ours, *found.given]
+    if any(name == "url" for name, _, _ in given):
+        raise ConfigError("--url contradicts --config, which names what is mounted")
+
+    def load() -> Service:
+        return load_service(
+            found.config,
+            only=found.names,
+            given=given,
+            fuse_options=passed,
+            environment=environment,
+        )
+
+    return Command(load(), load)
+
+
 def parse_arguments(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> Resolved:
-    """What ``argv`` asks for; ConfigError when it cannot be."""
-    parser = build_parser()
-    found, unknown = parser.parse_known_intermixed_args(list(argv))
+    """The one mount that ``argv`` names; ConfigError when it cannot be."""
+    found, words = _parse(argv)
+    return _one_mount(found, words, environment)
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options that were given, and the operands."""
+    found, unknown = build_parser().parse_known_intermixed_args(list(argv))
     for word in unknown:
         if word.startswith("-"):
             raise ConfigError(_unknown(word))
-    url, mountpoint = _operands([*found.operands, *unknown])
+    return found, [*found.operands, *unknown]
+
+
+def _one_mount(
+    found: argparse.Namespace, words: Sequence[str], environment: Mapping[str, str]
+) -> Resolved:
+    url, mountpoint = _operands(words)
     ours, passed = parse_dash_o(found.dash_o)
     given = [*ours, *found.given]
     if url:
@@ -158,7 +228,7 @@ def _operands(words: Sequence[str]) -> tuple[str, str]:
 
 def _unknown(word: str) -> str:
     name = word.partition("=")[0]
-    known = ["--help", "--version"]
+    known = ["--config", "--mount", "--help", "--version"]
     for option in OPTIONS:
         known += [*option.all_flags, *(short.flag for short in option.shorthands)]
     near = difflib.get_close_matches(name, known, n=1) if name.startswith("--") else []

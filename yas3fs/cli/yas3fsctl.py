@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from types import FrameType
 
 from yas3fs import __version__
+from yas3fs.cli.check_command import CHECK_COMMANDS
 from yas3fs.cli.cluster_commands import CLUSTER_COMMANDS
 from yas3fs.cli.command import FAILED, WRONG_INPUT, Command
+from yas3fs.cli.service_commands import SERVICE_COMMANDS
 from yas3fs.errors import ConfigError, Yas3fsError
 
-COMMANDS: tuple[Command, ...] = (*CLUSTER_COMMANDS,)
+COMMANDS: tuple[Command, ...] = (*SERVICE_COMMANDS, *CHECK_COMMANDS, *CLUSTER_COMMANDS)
 """In the order in which --help shows them."""
 
 
@@ -56,7 +58,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _complain(reason: object, status: int) -> int:
-    print(f"yas3fsctl: {reason}", file=sys.stderr)
+    for line in str(reason).splitlines():
+        print(f"yas3fsctl: {line}", file=sys.stderr)
     return status
 
 

@@ -25,8 +25,14 @@ _OF_MOUNT = frozenset(
 _MEANING = {"ro": ("read_only", "yes"), "rw": ("read_only", "no")}
 
 
-def parse_dash_o(texts: Iterable[str]) -> tuple[list[Given], tuple[str, ...]]:
-    """The options of ours among ``texts``, and those to pass to the kernel."""
+def parse_dash_o(
+    texts: Iterable[str], where: str = "", *, sloppy: bool = False
+) -> tuple[list[Given], tuple[str, ...]]:
+    """The options of ours among ``texts``, and those to pass to the kernel.
+
+    ``where`` is put in front of a complaint; ``sloppy`` passes over what is unknown (mount -s).
+    """
+    prefix = f"{where}: " if where else ""
     ours: list[Given] = []
     passed: list[str] = []
     for text in texts:
@@ -34,13 +40,15 @@ def parse_dash_o(texts: Iterable[str]) -> tuple[list[Given], tuple[str, ...]]:
             name, equals, value = item.partition("=")
             key = name.replace("-", "_")
             if key in _MEANING:
-                ours.append(Given(*_MEANING[key], f"-o {name}"))
+                ours.append(Given(*_MEANING[key], f"{prefix}-o {name}"))
             elif key in BY_NAME:
-                ours.append(_ours(key, f"-o {name}", value if equals else None))
+                ours.append(_ours(key, f"{prefix}-o {name}", value if equals else None))
             elif name in _PASSED:
                 passed.append(item)
-            elif name not in _OF_MOUNT and not name.startswith(("x-", "X-", "comment")):
-                raise ConfigError(_unknown(name))
+            elif name in _OF_MOUNT or name.startswith(("x-", "X-", "comment")) or sloppy:
+                continue
+            else:
+                raise ConfigError(prefix + _unknown(name))
     return ours, tuple(passed)
 
 

@@ -72,3 +72,14 @@ def _split(url: str) -> SplitResult | None:
     if re.search(r"[\s\\]", url):
         return None
     return parts
+
+
+def parse_address(text: str, origin: str) -> str:
+    """``HOST:PORT`` to listen at; a port alone stands for the loopback interface."""
+    host, _, port = text.rpartition(":")
+    host = host or ("127.0.0.1" if ":" not in text else "")
+    if not re.fullmatch(r"\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+", host) or not (
+        re.fullmatch(r"\d{1,5}", port) and 1 <= int(port) <= 65535
+    ):
+        raise ConfigError(f"{origin}: {text!r} is not valid: give HOST:PORT or PORT")
+    return f"{host}:{port}"

@@ -8,26 +8,45 @@ import shutil
 import sys
 import threading
 from collections.abc import Sequence
+from typing import TextIO
 
 from yas3fs.config.mount_config import ProcessConfig
 from yas3fs.errors import ConfigError
+from yas3fs.runtime import naming
 
 SYSLOG_SOCKETS = ("/dev/log", "/var/run/syslog")
+_PRIORITIES = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}
 _LIBRARIES = ("awscrt", "boto3", "botocore", "s3transfer", "urllib3")
 """Their debug output repeats credentials, and a debug log is what people attach to reports."""
 
 
 class MountFormatter(logging.Formatter):
-    """Puts the mount in front of every line, those of a traceback too."""
+    """Puts the mount in front of every line, those of a traceback too.
 
-    def __init__(self, mountpoint: str, *, dated: bool) -> None:
+    ``mount`` is the one that lines of no mount in particular are about, if there is just one.
+    ``style`` is ``dated`` for files and terminals, ``syslog``, or ``journal``: the journal knows
+    the time and the process by itself, and takes the priority from the line.
+    """
+
+    def __init__(self, mount: str, *, style: str) -> None:
         super().__init__("%(levelname)s %(name)s: %(message)s")
-        self._mountpoint = mountpoint
-        self._dated = dated
+        self._mount = mount
+        self._form = style
 
     def format(self, record: logging.LogRecord) -> str:
-        prefix = f"yas3fs[{record.process}] {self._mountpoint}: "
-        if self._dated:
+        mount = naming.current() or self._mount
+        about = f"{mount}: " if mount else ""
+        if self._form == "journal":
+            prefix = f"<{_PRIORITIES.get(record.levelno, 5)}>{about}"
+        else:
+            prefix = f"yas3fs[{record.process}] {about}"
+        if self._form == "dated":
             prefix = f"{self.formatTime(record)} {prefix}"
         return "\n".join(prefix + line for line in super().format(record).splitlines())
 
@@ -50,12 +69,14 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
 
 
 def start_log(
-    mountpoint: str,
+    mount: str,
     process: ProcessConfig,
     fallback_folder: str,
     sockets: Sequence[str] = SYSLOG_SOCKETS,
 ) -> str:
     """Begin to log; returns a remark for the administrator, or nothing.
+
+    ``mount`` names the one mount there is, empty when there are several.
 
     A detached process without ``--log`` writes to the syslog. Where there is none, as in most
     containers, it writes to a file in ``fallback_folder`` and the remark says so.
@@ -74,7 +95,9 @@ def start_log(
         handler = logging.handlers.SysLogHandler(syslog, facility=daemons)
     else:
         handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(MountFormatter(mountpoint, dated=not syslog))
+    plain = not path and not syslog
+    style = "syslog" if syslog else "journal" if plain and _is_journal(sys.stderr) else "dated"
+    handler.setFormatter(MountFormatter(mount, style=style))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if process.debug else logging.INFO)
@@ -99,6 +122,15 @@ def _file(path: str, process: ProcessConfig) -> logging.Handler:
 
 def _syslog(sockets: Sequence[str]) -> str:
     return next((path for path in sockets if os.path.exists(path)), "")
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether ``stream`` goes straight to the journal, as systemd says in the environment."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _compress(source: str, target: str) -> None:

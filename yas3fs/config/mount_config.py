@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountConfig:
-    """One mount. Each field but the first three is the option of that name."""
+    """One mount. Each field but the first four is the option of that name."""
 
+    name: str
+    """What logs, status and metrics call it: its name in the file, else its mount point."""
     bucket: str
     prefix: str
     """PATH without outer slashes, case kept; empty when the whole bucket is mounted."""
@@ -117,7 +119,7 @@ class MountConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessConfig:
-    """The process around the mount: where it runs and where it says what it does."""
+    """The process around the mounts: where it runs and where it says what it does."""
 
     foreground: bool
     debug: bool
@@ -126,3 +128,10 @@ class ProcessConfig:
     log_mb_size: int
     log_backup_count: int
     log_backup_gzip: bool
+    pid_file: str
+    runtime_path: str
+    """Folder of the control socket."""
+    metrics: str
+    """``HOST:PORT`` of the HTTP server for /metrics and /healthz; empty for none."""
+    cache_total: int | None
+    """Bytes of content that all mounts keep in memory together; None lets the machine decide."""

@@ -348,6 +348,43 @@ _PROCESS = (
         "compress rotated log files",
         default=False,
     ),
+    Option(
+        "pid_file",
+        Group.PROCESS,
+        Kind.PATH,
+        "file to hold the number of the serving process while it lives",
+        metavar="FILE",
+        default_text="none",
+    ),
+    Option(
+        "runtime_path",
+        Group.PROCESS,
+        Kind.PATH,
+        "folder of the control socket that yas3fsctl talks to",
+        metavar="FOLDER",
+        default_text="/run/yas3fs, for users XDG_RUNTIME_DIR/yas3fs",
+    ),
+    Option(
+        "metrics",
+        Group.PROCESS,
+        Kind.TEXT,
+        "address at which /metrics (for Prometheus) and /healthz are served by HTTP; PORT alone "
+        "stands for this machine only",
+        metavar="HOST:PORT",
+        default_text="none",
+    ),
+    Option(
+        "cache_total",
+        Group.PROCESS,
+        Kind.SIZE,
+        "content that all mounts of the process keep in memory together; where the sizes of their "
+        "caches sum up to more, each is made smaller in proportion",
+        unit="MB",
+        low=MIB,
+        high=16 * TIB,
+        metavar="MB",
+        default_text="half of the machine's memory, or the largest cache",
+    ),
 )
 
 OPTIONS: tuple[Option, ...] = (

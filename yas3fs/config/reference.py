@@ -13,13 +13,15 @@ INTRODUCTION = """\
 
     yas3fs s3://BUCKET/PATH MOUNTPOINT [options]
     yas3fs MOUNTPOINT --url=s3://BUCKET/PATH [options]
+    yas3fs --config FILE [--mount NAME]... [options]
 
-Each option can be given in three ways; the later in this list wins:
+Each option can be given in four ways; the later in this list wins:
 
-1. an environment variable, `YAS3FS_` and the option's name in capitals: `YAS3FS_CACHE_SIZE=2G`
+1. the file of `--config`, by its name (`cache-size: 2G`), see [SERVICE.md](SERVICE.md),
+2. an environment variable, `YAS3FS_` and the option's name in capitals: `YAS3FS_CACHE_SIZE=2G`
    (switches take `yes` or `no`),
-2. `-o` with the name, as in fstab: `-o cache_size=2G,read_only`,
-3. a flag: `--cache-size 2G`.
+3. `-o` with the name, as in fstab: `-o cache_size=2G,read_only`,
+4. a flag: `--cache-size 2G`.
 
 A bare number of a size counts the unit that is named; `512K`, `100M` and `1.5G` are taken
 everywhere. All units are powers of 1,024.

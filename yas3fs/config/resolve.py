@@ -1,4 +1,4 @@
-"""From what was given to what holds: defaults < environment < flags, parsed, checked and frozen."""
+"""From what was given to what holds: defaults < file < environment < flags, parsed and frozen."""
 
 import base64
 import binascii
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-from yas3fs.config.locations import parse_endpoint, parse_proxy, parse_url
+from yas3fs.config.locations import parse_address, parse_endpoint, parse_proxy, parse_url
 from yas3fs.config.mount_config import MountConfig, ProcessConfig
 from yas3fs.config.option import Kind, Option, Value
 from yas3fs.config.options import BY_NAME, OPTIONS
@@ -62,16 +62,22 @@ def resolve(
     given: Iterable[Given],
     mountpoint: str,
     *,
+    name: str = "",
+    file: Iterable[Given] = (),
     environment: Mapping[str, str] = os.environ,
     mounter: Mounter | None = None,
     fuse_options: tuple[str, ...] = (),
 ) -> Resolved:
-    """Resolve one mount; ConfigError names the first thing that is wrong."""
-    chosen, warnings = _choose([*_from_environment(environment), *given])
+    """Resolve one mount; ConfigError names the first thing that is wrong.
+
+    ``name`` is what the mount is called, by default its mount point; ``file`` is what a file says.
+    """
+    chosen, warnings = _choose([*file, *_from_environment(environment), *given])
     values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
     values.update({name: choice.value for name, choice in chosen.items()})
     origins = {name: choice.origin for name, choice in chosen.items()}
     _locate(values, origins, mountpoint)
+    values["name"] = name or values["mountpoint"]
     _secure(values, origins)
     _listen(values, origins)
     _decide(values, environment, mounter or current_mounter(environment))
@@ -121,6 +127,8 @@ def _locate(values: dict[str, Any], origins: Mapping[str, str], mountpoint: str)
     values["mountpoint"] = os.path.realpath(mountpoint)
     if values["s3_endpoint"]:
         values["s3_endpoint"] = parse_endpoint(values["s3_endpoint"], origins["s3_endpoint"])
+    if values["metrics"]:
+        values["metrics"] = parse_address(values["metrics"], origins["metrics"])
     if values["proxy"]:
         values["proxy"] = parse_proxy(values["proxy"], origins["proxy"])
     for option in OPTIONS:
@@ -196,12 +204,21 @@ def _decide(values: dict[str, Any], environment: Mapping[str, str], mounter: Mou
         state = environment.get("XDG_STATE_HOME") or f"{mounter.home}/.local/state"
     values["cache_path"] = values["cache_path"] or f"{cache}/yas3fs"
     values["state_path"] = values["state_path"] or f"{state}/yas3fs"
+    values["runtime_path"] = values["runtime_path"] or runtime_folder(environment, mounter.uid)
     if values["allow_other"] is None:
         values["allow_other"] = mounter.may_allow_other
     elif values["allow_other"] and not mounter.may_allow_other:
         raise ConfigError(f"--allow-other: needs the line user_allow_other in {FUSE_CONF}")
     values["s3_num"] = values["s3_num"] or BY_NAME["s3_num"].default
     values["foreground"] = values["foreground"] or values["debug"]
+
+
+def runtime_folder(environment: Mapping[str, str] = os.environ, uid: int | None = None) -> str:
+    """Where the control sockets are, unless told otherwise."""
+    uid = os.geteuid() if uid is None else uid
+    if uid == 0:
+        return "/run/yas3fs"
+    return f"{environment.get('XDG_RUNTIME_DIR') or f'/tmp/yas3fs-{uid}'}/yas3fs"  # noqa: S108 (made for the user alone)
 
 
 def _write(values: dict[str, Any]) -> None:

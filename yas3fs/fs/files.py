@@ -2,6 +2,8 @@
 
 import os
 import stat
+import threading
+from weakref import WeakSet
 
 from yas3fs.cache.memory import Version
 from yas3fs.errors import Exists, IsADirectory, NoEntry, TooManyLinks
@@ -27,6 +29,9 @@ class OpenFiles:
         self._volume = volume
         self._closed_last: dict[str, float] = {}
         """When files were closed for the last time, by path: the last second's, and some more."""
+        self._living: WeakSet[Inode] = WeakSet()
+        self._living_lock = threading.Lock()
+        """A leaf."""
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -110,7 +115,15 @@ class OpenFiles:
             folder=self._volume.parts.staging_folder,
         )
         entry.inode = inode
+        with self._living_lock:
+            self._living.add(inode)
         return inode
+
+    def unsaved(self) -> list[Inode]:
+        """The files that hold more than the store does."""
+        with self._living_lock:
+            living = list(self._living)
+        return [inode for inode in living if inode.has_unsaved]
 
     # -- what a handle asks (handles.Opener) -----------------------------------------------
 

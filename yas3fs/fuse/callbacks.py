@@ -18,6 +18,7 @@ from yas3fs.fuse.errno import negative_errno
 from yas3fs.fuse.served import ServedFile, ServedFilesystem
 from yas3fs.fuse.table import HandleTable
 from yas3fs.fuse.threads import WorkerThreads
+from yas3fs.runtime import naming
 
 Verb = Callable[..., int]
 
@@ -141,7 +142,7 @@ class Callbacks:
             FileCallbacks(binding, filesystem, files),
             DirectoryCallbacks(binding, filesystem),
         )
-        threads = WorkerThreads(binding.interrupted)
+        threads = WorkerThreads(binding.interrupted, naming.current())
         self.structure = binding.operations()
         self._kept: list[Any] = []
         for verb, prototype in prototypes(binding).items():

@@ -22,6 +22,8 @@ ERRNO: dict[type[BaseException], int] = {
     errors.Yas3fsError: errno.EIO,
     errors.ConfigError: errno.EIO,
     errors.MountError: errno.EIO,
+    errors.MetadataUnavailable: errno.EIO,
+    errors.ControlFailed: errno.EIO,
     errors.StoreError: errno.EIO,
     errors.NotFound: errno.ENOENT,
     errors.NoSuchBucket: errno.EIO,

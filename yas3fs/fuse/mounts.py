@@ -96,22 +96,34 @@ def is_mounted(path: str) -> bool:
 def is_dead(path: str, timeout: float = PROBE_SECONDS) -> bool:
     """Whether the program behind the mount at ``path`` is gone (ENOTCONN). Never hangs.
 
-    statvfs, because the kernel answers stat from its cache even when nobody serves any more. A
-    mount that does not answer within ``timeout`` has somebody, so it is not dead.
+    A mount that does not answer within ``timeout`` has somebody, so it is not dead.
     """
-    result: list[bool] = []
+    return _probe(path, timeout) == errno.ENOTCONN
+
+
+def answers(path: str, timeout: float = PROBE_SECONDS) -> bool:
+    """Whether the mount at ``path`` answers within ``timeout`` seconds. Never hangs."""
+    return _probe(path, timeout) == 0
+
+
+def _probe(path: str, timeout: float) -> int | None:
+    """The errno of a statvfs of ``path``, 0 when it succeeds, None when it takes too long.
+
+    statvfs, because the kernel answers stat from its cache even when nobody serves any more.
+    """
+    result: list[int] = []
 
     def probe() -> None:
         try:
             os.statvfs(path)
-            result.append(False)
+            result.append(0)
         except OSError as error:
-            result.append(error.errno == errno.ENOTCONN)
+            result.append(error.errno or errno.EIO)
 
     thread = threading.Thread(target=probe, name="mount-probe", daemon=True)
     thread.start()
     thread.join(timeout)
-    return bool(result and result[0])
+    return result[0] if result else None
 
 
 def unmount(path: str, *, lazy: bool = False) -> None:

@@ -3,7 +3,7 @@
 A thread that Python did not start gets a new thread state for every callback and loses it at the
 end: allocation, a mapped stack chunk, all thread-local values. Raising the count of its state once
 keeps the state for the thread's life, and the values that every request needs are set once: the
-test whether the waiting program was interrupted.
+test whether the waiting program was interrupted, and the mount that log lines name.
 
 The states of ended workers stay until the interpreter ends, some kilobytes for each.
 """
@@ -12,7 +12,7 @@ import ctypes
 import threading
 from collections.abc import Callable
 
-from yas3fs.runtime import interrupts
+from yas3fs.runtime import interrupts, naming
 
 _ensure = ctypes.pythonapi.PyGILState_Ensure
 
@@ -33,8 +33,9 @@ class WorkerThreads(threading.local):
     "was I interrupted?" must only be asked while a request is being served.
     """
 
-    def __init__(self, interrupted: Callable[[], int]) -> None:
+    def __init__(self, interrupted: Callable[[], int], mount: str) -> None:
         if _is_foreign():
+            naming.enter(mount)
             _ensure()
             interrupts.set_test(lambda: interrupted() != 0)
         self.adopted = True

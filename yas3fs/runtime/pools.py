@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from yas3fs.runtime import interrupts
+from yas3fs.runtime import interrupts, naming
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -36,12 +36,17 @@ def for_each(pool: Executor, work: Callable[[T], None], items: Iterable[T]) -> N
 class Pool(Executor):
     """Runs at most ``size`` tasks at a time, in their order; ``most`` is how far that may grow.
 
-    Threads are started as they are needed.
+    Threads are started as they are needed, and work for the mount that their maker works for.
     """
 
     def __init__(self, name: str, size: int, most: int = 0) -> None:
         self.most = max(size, most)
-        self._threads = ThreadPoolExecutor(self.most, thread_name_prefix=name)
+        self._threads = ThreadPoolExecutor(
+            self.most,
+            thread_name_prefix=name,
+            initializer=naming.enter,
+            initargs=(naming.current(),),
+        )
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._size = size

@@ -39,6 +39,10 @@ def process(log: str = "", *, foreground: bool = False, debug: bool = False) -> 
         log_mb_size=MIB,
         log_backup_count=1,
         log_backup_gzip=False,
+        pid_file="",
+        runtime_path="",
+        metrics="",
+        cache_total=None,
     )
 
 
@@ -49,7 +53,7 @@ def record(message: str) -> logging.LogRecord:
 
 
 def test_every_line_names_the_mount() -> None:
-    text = MountFormatter("/mnt", dated=False).format(record("one\ntwo"))
+    text = MountFormatter("/mnt", style="syslog").format(record("one\ntwo"))
     assert text == "yas3fs[7] /mnt: WARNING yas3fs.x: one\nyas3fs[7] /mnt: two"
 
 

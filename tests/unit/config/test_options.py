@@ -12,7 +12,7 @@ from yas3fs.config.options import BY_NAME, OPTIONS
 from yas3fs.config.reference import reference
 
 ROOT = Path(__file__).parents[3]
-NOT_OPTIONS = {"bucket", "prefix", "mountpoint", "sse_c_key", "fuse_options"}
+NOT_OPTIONS = {"name", "bucket", "prefix", "mountpoint", "sse_c_key", "fuse_options"}
 WITHOUT_FIELD = {"url", "sse_c_key_file", "cache_check", "new_queue_with_hostname"}
 """Told as other fields, or without meaning for a mount that stands alone."""
 

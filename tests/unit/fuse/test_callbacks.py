@@ -24,7 +24,7 @@ def test_guards(count: int, error: BaseException | None, code: int) -> None:
             raise error
         return 7
 
-    guarded = _GUARDS.get(count, _guard)("verb", verb, WorkerThreads(lambda: 0))
+    guarded = _GUARDS.get(count, _guard)("verb", verb, WorkerThreads(lambda: 0, ""))
     assert guarded(*range(count)) == code
     assert seen == [tuple(range(count))]
 

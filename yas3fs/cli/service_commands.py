@@ -1,0 +1,245 @@
+"""Sub-commands that ask the processes on this machine, through their control sockets."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from yas3fs.cli.command import FAILED, OK, Command
+from yas3fs.cli.table import declare_json, show, size
+from yas3fs.config.resolve import runtime_folder
+from yas3fs.control.sockets import ask, served_sockets
+from yas3fs.errors import ControlFailed
+
+_WATCH = 2.0
+_CLEAR = "\x1b[H\x1b[2J"
+
+_COLUMNS = {
+    "name": "MOUNT",
+    "state": "STATE",
+    "mode": "MODE",
+    "shown_pending": "TO UPLOAD",
+    "waiting": "TO PUBLISH",
+    "rescued": "RESCUED",
+    "errors": "S3 ERRORS",
+    "hit_rate": "HITS",
+    "memory": "MEMORY",
+    "names": "NAMES",
+    "url": "URL",
+    "mountpoint": "ON",
+}
+_PLACES = {"name": "MOUNT", "state": "STATE", "url": "URL", "mountpoint": "ON", "pid": "PROCESS"}
+_FILES = {"mount": "MOUNT", "path": "PATH", "shown_size": "SIZE", "doing": "OPEN", "reason": "WHY"}
+
+
+def _declare_process(parser: argparse.ArgumentParser) -> None:
+    section = parser.add_argument_group("the process")
+    section.add_argument("--pid", type=int, metavar="N", help="only the process of this number")
+    section.add_argument(
+        "--runtime-path",
+        metavar="FOLDER",
+        default=runtime_folder(),
+        help="folder of the control sockets (default: %(default)s)",
+    )
+
+
+def _declare_mount(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mount", metavar="NAME", default="", help="only this mount: its name or mount point"
+    )
+
+
+def _sockets(arguments: argparse.Namespace) -> list[str]:
+    """The sockets of the processes that are meant; ControlFailed when there are none."""
+    found = served_sockets(arguments.runtime_path)
+    if arguments.pid is not None:
+        found = [path for path in found if path.endswith(f"/{arguments.pid}.sock")]
+        if not found:
+            raise ControlFailed(f"{arguments.runtime_path}/{arguments.pid}.sock is not served")
+    if not found:
+        raise ControlFailed(f"no yas3fs runs here: no socket in {arguments.runtime_path} is served")
+    return found
+
+
+def _results(arguments: argparse.Namespace, verb: str, **words: Any) -> Iterator[dict[str, Any]]:
+    """The result from each process."""
+    for path in _sockets(arguments):
+        yield list(ask(path, verb, **words))[-1]
+
+
+# -- looking -----------------------------------------------------------------------------------
+
+
+def _declare_status(parser: argparse.ArgumentParser) -> None:
+    declare_json(parser)
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=float,
+        const=_WATCH,
+        metavar="SECONDS",
+        help=f"show it again and again, every {_WATCH:g} seconds unless told otherwise",
+    )
+    _declare_process(parser)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    while True:
+        found = list(_results(arguments, "status"))
+        if arguments.watch is not None and sys.stdout.isatty():
+            print(_CLEAR, end="")
+        print(json.dumps(found, indent=2) if arguments.json else _screen(found), flush=True)
+        if arguments.watch is None:
+            mounts = [mount for process in found for mount in process["mounts"]]
+            return OK if all(mount["state"] == "mounted" for mount in mounts) else FAILED
+        time.sleep(max(0.1, arguments.watch))
+
+
+def _screen(processes: list[dict[str, Any]]) -> str:
+    mounts = [mount for process in processes for mount in process["mounts"]]
+    lines = [show([_row(mount) for mount in mounts], _COLUMNS, as_json=False)]
+    for mount in mounts:
+        if mount["reason"]:
+            lines.append(f"{mount['name']}: {mount['reason']}")
+        if mount.get("rescued"):
+            lines.append(
+                f"{mount['name']}: {mount['rescued']} files could not be uploaded, they are in "
+                "the rescue folder"
+            )
+        if mount.get("mode") == "degraded":
+            lines.append(
+                f"{mount['name']}: the topic is not heard: names and attributes are asked for anew"
+            )
+    return "\n".join(lines)
+
+
+def _row(mount: Mapping[str, Any]) -> dict[str, object]:
+    row: dict[str, object] = {name: mount.get(name) for name in _COLUMNS}
+    if "cache" in mount:
+        cache, pending = mount["cache"], mount["pending"]
+        reads = cache["hits"] + cache["misses"]
+        row["hit_rate"] = f"{cache['hits'] / reads:.0%}" if reads else "-"
+        row["memory"] = f"{size(cache['used'])} of {size(cache['capacity'])}"
+        row["shown_pending"] = (
+            f"{pending['files']} ({size(pending['bytes'])})" if pending["files"] else "0"
+        )
+    if "publisher" in mount:
+        row["waiting"] = mount["publisher"]["waiting"]
+    return row
+
+
+def _declare_mounts(parser: argparse.ArgumentParser) -> None:
+    declare_json(parser)
+    _declare_process(parser)
+
+
+def _mounts(arguments: argparse.Namespace) -> int:
+    rows = [
+        {**{name: mount[name] for name in _PLACES if name != "pid"}, "pid": process["pid"]}
+        for process in _results(arguments, "status")
+        for mount in process["mounts"]
+    ]
+    print(show(rows, _PLACES, arguments.json))
+    return OK
+
+
+def _declare_files(parser: argparse.ArgumentParser) -> None:
+    declare_json(parser)
+    _declare_mount(parser)
+    _declare_process(parser)
+
+
+def _pending(arguments: argparse.Namespace) -> int:
+    rows = [
+        {
+            **file,
+            "mount": mount["name"],
+            "shown_size": size(file["size"]),
+            "doing": "yes" if file["open"] else "no",
+        }
+        for result in _results(arguments, "pending", mount=arguments.mount)
+        for mount in result["mounts"]
+        for file in mount["files"]
+    ]
+    if arguments.json:
+        keys = ("mount", "path", "size", "open", "reason")
+        print(json.dumps([{key: row[key] for key in keys} for row in rows], indent=2))
+    else:
+        print(show(rows, _FILES, as_json=False) if rows else "everything is uploaded")
+    return OK
+
+
+# -- acting ------------------------------------------------------------------------------------
+
+
+def _flush(arguments: argparse.Namespace) -> int:
+    uploaded, failed = 0, []
+    for path in _sockets(arguments):
+        for said in ask(path, "flush", mount=arguments.mount):
+            if "progress" in said:
+                _progress(said["progress"], said["of"], said["path"])
+            else:
+                uploaded += said["uploaded"]
+                failed += said["failed"]
+    _progress_ended()
+    if arguments.json:
+        print(json.dumps({"uploaded": uploaded, "failed": failed}, indent=2))
+    else:
+        print(f"{uploaded} uploaded, {len(failed)} failed")
+        for line in failed:
+            print(line, file=sys.stderr)
+    return FAILED if failed else OK
+
+
+def _progress(done: int, total: int, what: str) -> None:
+    """A bar, where somebody looks."""
+    if sys.stderr.isatty():
+        filled = 30 * done // max(1, total)
+        bar = "#" * filled + "." * (30 - filled)
+        print(f"\r[{bar}] {done}/{total} {what[-40:]:<40}", end="", file=sys.stderr, flush=True)
+
+
+def _progress_ended() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+
+
+def _declare_forget(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "path", metavar="PATH", nargs="?", default="/", help="path within the mount (default: /)"
+    )
+    _declare_files(parser)
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    found = list(_results(arguments, "reset", mount=arguments.mount, path=arguments.path))
+    names = [name for result in found for name in result["reset"]]
+    if arguments.json:
+        print(json.dumps({"path": arguments.path, "mounts": names}, indent=2))
+    else:
+        print(f"{', '.join(names) or 'no mount'}: {arguments.path} is asked for anew")
+    return OK
+
+
+def _reload(arguments: argparse.Namespace) -> int:
+    found = list(_results(arguments, "reload"))
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+    else:
+        for result in found:
+            for what, names in result.items():
+                if names:
+                    print(f"{what}: {', '.join(names)}")
+    return OK
+
+
+SERVICE_COMMANDS: tuple[Command, ...] = (
+    Command("status", "show how the mounts of this machine are", _declare_status, _status),
+    Command("mounts", "list what is mounted where", _declare_mounts, _mounts),
+    Command("pending", "list files that S3 does not have yet", _declare_files, _pending),
+    Command("flush", "upload them now, and wait for it", _declare_files, _flush),
+    Command("forget", "have this machine look again at PATH", _declare_forget, _forget),
+    Command("reload", "follow changes of the configuration file", _declare_mounts, _reload),
+)

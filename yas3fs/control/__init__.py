@@ -1,0 +1,1 @@
+"""How one looks into the process and asks something of it: a Unix socket, and HTTP for metrics."""

@@ -1,0 +1,62 @@
+"""Tells systemd, again and again, that the mounts answer and how they are."""
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from yas3fs.keeper import State
+from yas3fs.service import Service
+from yas3fs.systemd import Systemd
+
+log = logging.getLogger(__name__)
+
+_INTERVAL = 10.0
+"""Seconds between two looks, where the watchdog does not want them sooner."""
+
+
+class Pulse:
+    """A thread that looks at the mounts until :meth:`stop`.
+
+    A sign of life is only given after a request went through the kernel to every mount and back: a
+    process whose mounts hang is restarted by the watchdog.
+    """
+
+    def __init__(self, service: Service, systemd: Systemd) -> None:
+        self._service = service
+        self._systemd = systemd
+        self._ended = threading.Event()
+        watchdog = systemd.watchdog_seconds
+        self._interval = min(_INTERVAL, watchdog / 4) if watchdog else _INTERVAL
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; returns at once."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval):
+            try:
+                self._beat()
+            except Exception:
+                log.exception("looking at the mounts failed, and goes on")
+
+    def _beat(self) -> None:
+        keepers = self._service.keepers()
+        if any(keeper.state in {State.STOPPING, State.STARTING} for keeper in keepers):
+            self._systemd.extend()
+        else:
+            self._systemd.status(self._service.summary())
+        if not self._systemd.watchdog_seconds:
+            return
+        limit = self._systemd.watchdog_seconds / 2
+        with ThreadPoolExecutor(max(1, len(keepers)), thread_name_prefix="watchdog") as pool:
+            answers = list(pool.map(lambda keeper: keeper.answers(limit), keepers))
+        silent = [keeper.config.name for keeper, ok in zip(keepers, answers, strict=True) if not ok]
+        if silent:
+            log.error("no answer through the kernel from %s", ", ".join(silent))
+        else:
+            self._systemd.alive()

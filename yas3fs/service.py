@@ -1,0 +1,186 @@
+"""All mounts of the process: started side by side, changed one by one, stopped together."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from threading import RLock
+from typing import Any
+
+from yas3fs import __version__
+from yas3fs.config.mount_config import MountConfig
+from yas3fs.config.service import Service as ServiceConfig
+from yas3fs.keeper import Keeper, MakeMount, State
+from yas3fs.runtime.clock import SystemClock
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """The keepers of ``config``'s mounts. Thread-safe.
+
+    ``changed`` is called after every change of any mount. With ``again``, mounts that fail are
+    tried again for as long as it takes.
+    """
+
+    def __init__(
+        self,
+        config: ServiceConfig,
+        make: MakeMount,
+        changed: Callable[[], None],
+        *,
+        again: bool,
+    ) -> None:
+        self._config = config
+        self._make = make
+        self._changed = changed
+        self._again = again
+        self._lock = RLock()
+        """Guards the keepers' table; one reload at a time holds it."""
+        self._keepers: dict[str, Keeper] = {}
+        self._started = SystemClock().time()
+        self._stopping = False
+
+    @property
+    def config(self) -> ServiceConfig:
+        """What is served now."""
+        return self._config
+
+    def keepers(self) -> list[Keeper]:
+        """One for each mount."""
+        return list(self._keepers.values())
+
+    def start(self) -> None:
+        """Begin with every mount; returns at once."""
+        with self._lock:
+            for mount in share_memory(self._config.mounts, self._config.process.cache_total):
+                self._add(mount)
+
+    def _add(self, mount: MountConfig) -> Keeper:
+        keeper = Keeper(mount, self._make, self._changed, again=self._again)
+        self._keepers = {**self._keepers, mount.name: keeper}
+        keeper.start()
+        return keeper
+
+    def wait_settled(self) -> None:
+        """Block until the first try of every mount is over."""
+        for keeper in self.keepers():
+            keeper.wait_settled()
+
+    def counts(self) -> tuple[int, int]:
+        """How many mounts are there, and how many should be."""
+        keepers = self.keepers()
+        wanted = [one for one in keepers if one.state is not State.ENDED or one.failure]
+        return sum(one.state is State.MOUNTED for one in keepers), len(wanted)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is served any more, nor will be."""
+        return all(keeper.state is State.ENDED for keeper in self.keepers())
+
+    def reload(self, config: ServiceConfig) -> dict[str, list[str]]:
+        """Serve ``config`` from now on; mounts that are the same are not touched.
+
+        Returns the names of what was added, removed, changed and kept, when all that is over.
+        """
+        with self._lock:
+            if self._stopping:
+                return {}
+            before = {mount.name: mount for mount in self._config.mounts}
+            after = {mount.name: mount for mount in config.mounts}
+            ended = {one.config.name for one in self.keepers() if one.state is State.ENDED}
+            same = {name for name in after if before.get(name) == after[name] and name not in ended}
+            going = [name for name in before if name not in same]
+            stopped = [self._keepers[name] for name in going if name in self._keepers]
+            for keeper in stopped:
+                keeper.begin_stop()
+            for keeper in stopped:
+                keeper.join()
+            self._keepers = {name: self._keepers[name] for name in self._keepers if name in same}
+            added = self._apply(config, same)
+            self._config = config
+        for keeper in added:
+            keeper.wait_settled()
+        self._changed()
+        return {
+            "added": sorted(after.keys() - before.keys()),
+            "removed": sorted(before.keys() - after.keys()),
+            "changed": sorted((after.keys() & before.keys()) - same),
+            "kept": sorted(same),
+        }
+
+    def _apply(self, config: ServiceConfig, same: set[str]) -> list[Keeper]:
+        added = []
+        for mount in share_memory(config.mounts, config.process.cache_total):
+            if mount.name not in same:
+                added.append(self._add(mount))
+                continue
+            keeper = self._keepers[mount.name]
+            there = keeper.mounted()
+            if there is not None and keeper.config.cache_size != mount.cache_size:
+                there.set_cache_size(mount.cache_size)
+            keeper.config = mount
+            keeper.retry_now()
+        return added
+
+    def begin_stop(self) -> None:
+        """Let every mount end, side by side; returns at once."""
+        self._stopping = True
+        for keeper in self.keepers():
+            keeper.begin_stop()
+
+    def left(self) -> int:
+        """How many files could not be uploaded."""
+        return sum(keeper.left for keeper in self.keepers())
+
+    def status(self) -> dict[str, Any]:
+        """Everything for a status page; plain values only."""
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "since": self._started,
+            "cache_total": memory_budget(self._config.mounts, self._config.process.cache_total),
+            "mounts": [keeper.status() for keeper in self.keepers()],
+        }
+
+    def summary(self) -> str:
+        """One line for the service manager."""
+        mounted, wanted = self.counts()
+        parts = [f"{mounted} of {wanted} mounted"]
+        parts += [_line(keeper.status()) for keeper in self.keepers()]
+        return "; ".join(parts)
+
+
+def _line(status: dict[str, Any]) -> str:
+    name, state = status["name"], status["state"]
+    if state != State.MOUNTED.value:
+        reason = status["reason"]
+        return f"{name}: {state}" + (f" ({reason})" if reason else "")
+    pending = status.get("pending", {}).get("files", 0)
+    waiting = status.get("publisher", {}).get("waiting", 0)
+    return f"{name}: {status.get('mode', state)}, {pending} to upload, {waiting} to publish"
+
+
+def memory_budget(mounts: Iterable[MountConfig], total: int | None) -> int:
+    """Bytes of content that all mounts together may keep in memory.
+
+    Unless it is given: half of the machine's memory, or what the largest cache alone asks for.
+    """
+    if total is not None:
+        return total
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max([memory // 2, *(mount.cache_size for mount in mounts)])
+
+
+def share_memory(mounts: Iterable[MountConfig], total: int | None) -> list[MountConfig]:
+    """``mounts``, each with its part of the budget where the caches sum up to more."""
+    wanted = list(mounts)
+    budget = memory_budget(wanted, total)
+    asked = sum(mount.cache_size for mount in wanted)
+    if asked <= budget:
+        return wanted
+    log.info("the caches of all mounts share %d MB", budget >> 20)
+    return [
+        replace(mount, cache_size=max(1 << 20, mount.cache_size * budget // asked))
+        for mount in wanted
+    ]
