@@ -70,6 +70,10 @@ class _News:
         """A mount has changed its state."""
         self._waiting.put(_CHANGED)
 
+    def put_back(self, word: str) -> None:
+        """Let ``word`` be news again."""
+        self._waiting.put(word)
+
     def next(self) -> str:
         """Block until there is news: the name of a signal, or ``changed``."""
         return self._waiting.get()
@@ -117,7 +121,13 @@ def _live(config: ServiceConfig, reload: Reload | None, make: MakeMount, announc
             pulse = Pulse(service, systemd)
             pulse.start()
             stack.callback(pulse.stop)
-            return _serve(service, requests, systemd, news, announce, remark=remark, quiet=quiet)
+            failed, message = _begin(service, systemd, news, quiet=quiet)
+            if failed is None:
+                announce(OK, remark)
+                return _serve(service, requests, systemd, news)
+        # Only now that nothing is left of it.
+        announce(failed, message)
+        return failed
     except Exception as failure:  # noqa: BLE001 (whoever started us is told)
         message = one_line(failure)
         _log_failure(message, failure, quiet=quiet)
@@ -125,28 +135,27 @@ def _live(config: ServiceConfig, reload: Reload | None, make: MakeMount, announc
         return _status(failure)
 
 
-def _serve(
-    service: Service,
-    requests: Requests,
-    systemd: Systemd,
-    news: _News,
-    announce: Announce,
-    *,
-    remark: str,
-    quiet: bool,
-) -> int:
+def _begin(
+    service: Service, systemd: Systemd, news: _News, *, quiet: bool
+) -> tuple[int | None, str]:
+    """Start every mount; an exit status, and why, when none came up."""
     service.start()
     word = _CHANGED
-    while word == _CHANGED and not all(keeper.settled for keeper in service.keepers()):
+    while word == _CHANGED and not service.is_settled:
         word = news.next()
-    if word != _CHANGED:
+    if not service.is_settled:
         _stop(service, systemd)
-        announce(FAILED, f"stopped before the mount was ready ({word})")
-        return FAILED
+        return FAILED, f"stopped before the mount was ready ({word})"
+    if word != _CHANGED:
+        news.put_back(word)  # it came just as the last mount was there
     if service.counts()[0] == 0 and any(keeper.failure for keeper in service.keepers()):
-        return _give_up(service, systemd, announce, quiet=quiet)
+        return _give_up(service, systemd, quiet=quiet)
     _settle_memory()
-    announce(OK, remark)
+    return None, ""
+
+
+def _serve(service: Service, requests: Requests, systemd: Systemd, news: _News) -> int:
+    """Live until a signal comes or nothing is served any more; returns the exit status."""
     systemd.ready(service.summary())
     while not service.has_ended:
         word = news.next()
@@ -171,8 +180,8 @@ def _stop(service: Service, systemd: Systemd) -> None:
         keeper.join()
 
 
-def _give_up(service: Service, systemd: Systemd, announce: Announce, *, quiet: bool) -> int:
-    """No mount came up: say why, for each."""
+def _give_up(service: Service, systemd: Systemd, *, quiet: bool) -> tuple[int, str]:
+    """No mount came up: the exit status, and why, for each."""
     keepers = service.keepers()
     failed = [(keeper, keeper.failure) for keeper in keepers if keeper.failure is not None]
     _stop(service, systemd)
@@ -181,9 +190,7 @@ def _give_up(service: Service, systemd: Systemd, announce: Announce, *, quiet: b
         lines.append(_accusation(keeper, failure, alone=len(keepers) == 1))
         _log_failure(lines[-1], failure, quiet=quiet)
     statuses = {_status(failure) for _, failure in failed}
-    status = WRONG_INPUT if statuses == {WRONG_INPUT} else FAILED
-    announce(status, "\n".join(lines))
-    return status
+    return (WRONG_INPUT if statuses == {WRONG_INPUT} else FAILED), "\n".join(lines)
 
 
 def _accusation(keeper: Keeper, failure: BaseException, *, alone: bool) -> str:

@@ -62,10 +62,10 @@ class Service:
         keeper.start()
         return keeper
 
-    def wait_settled(self) -> None:
-        """Block until the first try of every mount is over."""
-        for keeper in self.keepers():
-            keeper.wait_settled()
+    @property
+    def is_settled(self) -> bool:
+        """Whether the first try of every mount is over."""
+        return all(keeper.settled for keeper in self.keepers())
 
     def counts(self) -> tuple[int, int]:
         """How many mounts are there, and how many should be."""
