@@ -107,7 +107,7 @@ def test_all_trees_are_one(cluster: Cluster, seed: int) -> None:
         thread.start()
     for thread in threads:
         thread.join(200)
-    assert not failures
+    assert not failures, "\n".join(node.log.read_text()[-3000:] for node in nodes)
     assert not any(thread.is_alive() for thread in threads)
     trees: list[dict[str, object]] = []
 
