@@ -35,7 +35,7 @@ from yas3fs.config.mount_config import MountConfig
 from yas3fs.config.service import Service as ServiceConfig
 from yas3fs.control.endpoint import Endpoint
 from yas3fs.errors import ConfigError, Yas3fsError
-from yas3fs.fuse import mountpoint
+from yas3fs.fuse import mountpoint, mounts
 from yas3fs.keeper import Keeper, MakeMount, Mount, one_line
 from yas3fs.pulse import Pulse
 from yas3fs.requests import Reload, Requests
@@ -273,14 +273,24 @@ def _background(config: ServiceConfig, reload: Reload | None, make: MakeMount, w
         os.close(writer)
 
     mask = os.umask(0)
+    # An autofs mount lets only the process group that it belongs to mount over it.
+    automounted = any(_is_automounted(mount.mountpoint) for mount in config.mounts)
     context = daemon.DaemonContext(
-        detach_process=True, working_directory="/", umask=mask, files_preserve=[writer]
+        detach_process=not automounted,
+        working_directory="/",
+        umask=mask,
+        files_preserve=[writer],
     )
     context.open()
     tell(pid=os.getpid())
     status = _live(config, reload, make, announce)
     logging.shutdown()
     return status
+
+
+def _is_automounted(place: str) -> bool:
+    mount = mounts.mount_at(place)
+    return mount is not None and mount.fstype == "autofs"
 
 
 def _outcome(reader: int, log_file: str) -> int:

@@ -33,6 +33,8 @@ EPILOG = """Sizes take a unit (512K, 100M, 1.5G). Every option can also be set b
 variable, as YAS3FS_CACHE_SIZE. Options of 2.x that have no effect any more are accepted with a
 warning; the reference (docs/OPTIONS.md) lists them."""
 
+_BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/.*)?", re.DOTALL)
+
 
 class _Parser(argparse.ArgumentParser):
     """Leaves the words of a refusal, and the exit, to whoever called."""
@@ -223,7 +225,12 @@ def _operands(words: Sequence[str]) -> tuple[str, str]:
         return "", words[0]
     if words[1].lower().startswith("s3://") and not words[0].lower().startswith("s3://"):
         raise ConfigError("the URL comes first: yas3fs s3://BUCKET/PATH MOUNTPOINT")
-    return words[0], words[1]
+    return url_of(words[0]), words[1]
+
+
+def url_of(word: str) -> str:
+    """The URL of an operand; mount.fuse leaves ``BUCKET/PATH`` of ``yas3fs#BUCKET/PATH``."""
+    return f"s3://{word}" if _BARE.fullmatch(word) else word
 
 
 def _unknown(word: str) -> str:

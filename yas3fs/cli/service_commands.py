@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from yas3fs.cli.command import FAILED, OK, Command
+from yas3fs.cli.progress import progress, progress_ended
 from yas3fs.cli.table import declare_json, show, size
 from yas3fs.config.resolve import runtime_folder
 from yas3fs.control.sockets import ask, served_sockets
-from yas3fs.errors import ControlFailed
+from yas3fs.errors import ControlFailed, MountError
+from yas3fs.fuse import mounts
 
 _WATCH = 2.0
 _CLEAR = "\x1b[H\x1b[2J"
@@ -179,11 +181,11 @@ def _flush(arguments: argparse.Namespace) -> int:
     for path in _sockets(arguments):
         for said in ask(path, "flush", mount=arguments.mount):
             if "progress" in said:
-                _progress(said["progress"], said["of"], said["path"])
+                progress(said["progress"], said["of"], said["path"])
             else:
                 uploaded += said["uploaded"]
                 failed += said["failed"]
-    _progress_ended()
+    progress_ended()
     if arguments.json:
         print(json.dumps({"uploaded": uploaded, "failed": failed}, indent=2))
     else:
@@ -191,19 +193,6 @@ def _flush(arguments: argparse.Namespace) -> int:
         for line in failed:
             print(line, file=sys.stderr)
     return FAILED if failed else OK
-
-
-def _progress(done: int, total: int, what: str) -> None:
-    """A bar, where somebody looks."""
-    if sys.stderr.isatty():
-        filled = 30 * done // max(1, total)
-        bar = "#" * filled + "." * (30 - filled)
-        print(f"\r[{bar}] {done}/{total} {what[-40:]:<40}", end="", file=sys.stderr, flush=True)
-
-
-def _progress_ended() -> None:
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr)
 
 
 def _declare_forget(parser: argparse.ArgumentParser) -> None:
@@ -235,11 +224,31 @@ def _reload(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _declare_nothing(_parser: argparse.ArgumentParser) -> None:
+    """It has no arguments."""
+
+
+def _clear_dead(_arguments: argparse.Namespace) -> int:
+    """What killed processes left: the mounts that nobody serves any more."""
+    status = OK
+    for mount in mounts.mounts():
+        if mount.fstype != mounts.FUSE_TYPE or not mounts.is_dead(mount.path):
+            continue
+        try:
+            mounts.unmount(mount.path, lazy=True)
+            print(f"{mount.path}: unmounted, nobody served it any more")
+        except MountError as error:
+            print(error, file=sys.stderr)
+            status = FAILED
+    return status
+
+
 SERVICE_COMMANDS: tuple[Command, ...] = (
     Command("status", "show how the mounts of this machine are", _declare_status, _status),
     Command("mounts", "list what is mounted where", _declare_mounts, _mounts),
     Command("pending", "list files that S3 does not have yet", _declare_files, _pending),
     Command("flush", "upload them now, and wait for it", _declare_files, _flush),
     Command("forget", "have this machine look again at PATH", _declare_forget, _forget),
+    Command("clear-dead", "unmount what killed processes left", _declare_nothing, _clear_dead),
     Command("reload", "follow changes of the configuration file", _declare_mounts, _reload),
 )

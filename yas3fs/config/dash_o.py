@@ -9,19 +9,27 @@ from yas3fs.config.options import BY_NAME
 from yas3fs.config.resolve import Given
 from yas3fs.errors import ConfigError
 
-_FLAGS = ("atime", "dev", "diratime", "exec", "relatime", "strictatime", "suid")
+_FLAGS = ("atime", "dev", "exec", "suid")
+_TIMES = ("diratime", "relatime", "strictatime", "lazytime")
+"""When the kernel writes access times, which it never does for FUSE; libfuse does not know them."""
 _PASSED = frozenset(
     (
         *_FLAGS,
         *("no" + flag for flag in _FLAGS),
-        *("async", "sync", "dirsync", "lazytime", "fsname", "subtype"),
+        *("async", "sync", "dirsync", "fsname", "subtype"),
         *("max_read", "max_background", "congestion_threshold"),
     )
 )
 _OF_MOUNT = frozenset(
-    ("_netdev", "auto", "noauto", "defaults", "nofail", "user", "nouser", "users", "owner")
+    (
+        *("_netdev", "auto", "noauto", "defaults", "nofail", "remount"),
+        *("user", "nouser", "users", "owner", "group", "uhelper", "helper"),
+        *_TIMES,
+        *("no" + flag for flag in _TIMES),
+        *("mand", "nomand", "iversion", "noiversion", "silent", "loud"),
+    )
 )
-"""What mount(8) itself acts on."""
+"""What mount(8) itself acts on, or file systems of this kind have no use for."""
 _MEANING = {"ro": ("read_only", "yes"), "rw": ("read_only", "no")}
 
 

@@ -93,19 +93,21 @@ def load_service(
     only: Sequence[str] = (),
     given: Iterable[Given] = (),
     fuse_options: tuple[str, ...] = (),
+    mountpoint: str = "",
     environment: Mapping[str, str] = os.environ,
     substitution: Substitution | None = None,
 ) -> Service:
     """Read and check ``source``, a file or ``imds:user-data``.
 
     ``only`` names the mounts that are wanted, all when empty; ``given`` are flags, which win over
-    the file for each of them. Raises ConfigError with one line for each thing that is wrong.
+    the file for each of them, as does ``mountpoint`` where it is not empty. Raises ConfigError with
+    one line for each thing that is wrong.
     """
     from yas3fs.config.yaml_text import parse_document
 
     root = parse_document(read_source(source, environment), source)
     loader = _Loader(source, environment, substitution or Substitution(environment))
-    return loader.load(root, only, list(given), fuse_options)
+    return loader.load(root, only, list(given), fuse_options, mountpoint)
 
 
 class _Loader:
@@ -124,6 +126,7 @@ class _Loader:
         only: Sequence[str],
         given: list[Given],
         fuse_options: tuple[str, ...],
+        mountpoint: str,
     ) -> Service:
         sections = self._sections(root)
         entries = self._entries(sections.get("mounts"), only)
@@ -133,6 +136,8 @@ class _Loader:
         process: ProcessConfig | None = None
         for name, section in entries:
             lines = self._lines(section, of_mount=True)
+            if mountpoint:
+                lines.append(_Line(MOUNTPOINT, mountpoint, "the mount point"))
             place = f"{self._source}:{section.line}: mount {name}: "
             try:
                 resolved = self._resolve(name, place, [*defaults, *lines], given, fuse_options)

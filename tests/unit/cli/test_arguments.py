@@ -40,6 +40,7 @@ def refusal(*words: str) -> str:
         "--uid 5 s3://bucket/path --gid 5 /mnt --umask 022",
         "-o ro,noatime s3://bucket/path /mnt",
         "s3://bucket/path /mnt -o ro",
+        "bucket/path /mnt -o rw,nofail",
     ],
 )
 def test_both_call_forms_with_options_anywhere(line: str) -> None:
@@ -201,7 +202,7 @@ def test_retired_options_warn_once_and_name_their_successor(
         (["s3://bucket"], "the mount point is missing: yas3fs s3://BUCKET/PATH MOUNTPOINT"),
         (["/mnt"], "no bucket is named: give s3://BUCKET/PATH or --url=s3://BUCKET/PATH"),
         (["/mnt", "s3://bucket"], "the URL comes first: yas3fs s3://BUCKET/PATH MOUNTPOINT"),
-        (["bucket", "/mnt"], "the first operand: 'bucket' is not valid: give s3://BUCKET/PATH"),
+        (["/bucket", "/mnt"], "the first operand: '/bucket' is not valid: give s3://BUCKET/PATH"),
         ([*OPERANDS, "/more"], "too many operands, '/more' is one too much (see yas3fs --help)"),
         ([*OPERANDS, "--url=s3://other"], "the URL is given twice, as an operand and with --url"),
         (["/mnt", "--url="], "--url: '' is not valid: give a text that is not empty"),
