@@ -116,8 +116,22 @@ class Cluster:
                 "url": self._config.url,
                 **self._controls.values(),
                 **{f"control_{kind}": count for kind, count in self._counters.snapshot().items()},
+                **{f"publisher_{kind}": n for kind, n in self.publisher.metrics().items()},
+                **self._heard_how(),
             },
         )
+
+    def _heard_how(self) -> dict[str, str | int | float | None]:
+        """The listener's endpoint, counts and lag, for a status."""
+        state = self.listener_state()
+        if state is None:
+            return {}
+        lag = next((one.lag for one in state.topics if one.topic_arn == self._config.topic), None)
+        return {
+            "endpoint": state.endpoint,
+            "lag": None if lag is None else round(lag, 4),
+            **{f"listener_{kind}": count for kind, count in state.counts.items()},
+        }
 
     def stop(self) -> None:
         """Say what is left to say, and stop hearing."""

@@ -14,6 +14,7 @@ from yas3fs.events import Event, Ping, Setting, Status, Switch, Upload
 from yas3fs.fs.coherence import Coherence
 from yas3fs.fs.controls import Controls
 from yas3fs.hub import Hub
+from yas3fs.notify.listener import ListenerState, TopicState
 from yas3fs.objectstore.memory import MemoryStore
 
 ARN = "arn:aws:sns:us-east-1:123456789012:topic"
@@ -50,6 +51,9 @@ class Bench:
 
             def start(self) -> None: ...
             def stop(self) -> None: ...
+            def state(self) -> ListenerState:
+                topic = TopicState(ARN, True, 1.0, 1, 1, 0.0123456)
+                return ListenerState(True, (topic,), {"events": 5}, "arn:queue")
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("yas3fs.hub.Listener", Ear)
@@ -157,6 +161,8 @@ def test_a_ping_is_answered_by_who_this_is_and_how_it_is(make: Callable[..., Ben
     told = {"version": __version__, "mode": "degraded", "mount": "/mnt/here"}
     assert status.details.items() >= {**told, "url": "s3://bucket/data"}.items()
     assert status.details.items() >= bench.controls.values().items()
+    heard = {"endpoint": "arn:queue", "lag": 0.0123, "listener_events": 5}
+    assert status.details.items() >= {**heard, "publisher_waiting": 0}.items()
     assert not bench.applied
 
 

@@ -32,11 +32,16 @@ _COLUMNS = {
 # -- asking ----------------------------------------------------------------------------------
 
 
-def _declare_ping(parser: argparse.ArgumentParser) -> None:
+def declare_wait(parser: argparse.ArgumentParser, seconds: float, text: str) -> None:
+    """Add --wait."""
     parser.add_argument(
-        "--wait", type=_seconds, default=_WAIT, metavar="SECONDS",
-        help=f"how long to wait for answers (default: {_WAIT:g})",
+        "--wait", type=_seconds, default=seconds, metavar="SECONDS",
+        help=f"{text} (default: {seconds:g})",
     )  # fmt: skip
+
+
+def _declare_ping(parser: argparse.ArgumentParser) -> None:
+    declare_wait(parser, _WAIT, "how long to wait for answers")
     declare_json(parser)
     declare_topic(parser)
 

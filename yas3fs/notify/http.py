@@ -128,6 +128,10 @@ class HttpTransport:
             for topic_arn in self._subscriptions.topics():
                 self._subscriptions.unsubscribe(topic_arn)
 
+    @property
+    def endpoint(self) -> str:
+        return self.url
+
     def metrics(self) -> dict[str, int]:
         return self._counters.snapshot()
 

@@ -49,22 +49,30 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """One topic as it is now. ``heard_at`` is monotonic seconds, None before the first proof."""
+    """One topic as it is now. ``heard_at`` is monotonic seconds, None before the first proof.
+
+    ``lag`` is how many seconds the last heartbeat of this process took to come back, if one did.
+    """
 
     topic_arn: str
     alive: bool
     heard_at: float | None
     mounts: int
     heartbeats: int
+    lag: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ListenerState:
-    """The listener as it is now; ``counts`` are the listener's and the transport's, by kind."""
+    """The listener as it is now; ``counts`` are the listener's and the transport's, by kind.
+
+    ``endpoint`` is what is subscribed to the topics: a queue's ARN, or a URL.
+    """
 
     running: bool
     topics: tuple[TopicState, ...]
     counts: dict[str, int]
+    endpoint: str = ""
 
 
 @dataclass(slots=True)
@@ -80,6 +88,9 @@ class _Topic:
     told: bool = False
     """What the mounts believe of ``alive``."""
     heartbeats: int = 0
+    beat_at: float = 0.0
+    """When the last of them was handed to the publisher."""
+    lag: float | None = None
 
 
 class Listener:
@@ -242,14 +253,16 @@ class Listener:
         """Everything for a status page."""
         with self._lock:
             topics = tuple(
-                TopicState(one.arn, one.alive, one.heard_at, len(one.mounts), one.heartbeats)
+                TopicState(
+                    one.arn, one.alive, one.heard_at, len(one.mounts), one.heartbeats, one.lag
+                )
                 for one in self._topics.values()
             )
             running = self._running
         counts = self._transport.metrics()
         for kind, count in self._counters.snapshot().items():
             counts[kind] = counts.get(kind, 0) + count
-        return ListenerState(running, topics, counts)
+        return ListenerState(running, topics, counts, self._transport.endpoint)
 
     # -- hearing -------------------------------------------------------------------------
 
@@ -263,6 +276,7 @@ class Listener:
         failed = False
         for event in message.events:
             if isinstance(event, Heartbeat):
+                self._measure(delivery.topic_arn, message.sender, event)
                 continue
             if isinstance(event, Setting | Switch) and not (delivery.topic_arn or alone):
                 self._counters.warn("nameless", "a setting without a topic was not applied")
@@ -273,6 +287,14 @@ class Listener:
         self._counters.count("events", len(message.events))
         if failed:
             raise ApplyFailed("a mount could not apply a message")
+
+    def _measure(self, topic_arn: str, sender: str, beat: Heartbeat) -> None:
+        now = self._clock.monotonic()
+        with self._lock:
+            topic = self._topics.get(topic_arn)
+            ours = topic is not None and any(mount.node_id == sender for mount in topic.mounts)
+            if topic is not None and ours and topic.heartbeats == beat.number:
+                topic.lag = now - topic.beat_at
 
     def _audience(self, topic_arn: str) -> list[Subscription]:
         """Who hears a topic; everyone when the message does not tell which it came through."""
@@ -373,6 +395,7 @@ class Listener:
             due = bool(beats) and now >= topic.next_beat
             if due:
                 topic.heartbeats += 1
+                topic.beat_at = now
                 topic.next_beat = now + min(_REPEAT, self.interval)
             number = topic.heartbeats
             renew = bool(beats) and silent and now >= topic.next_renewal

@@ -162,6 +162,8 @@ class Queue:
             TAG_NODE: re.sub(r"[^\w .:/=+@-]", "_", self._node_id)[:256],
             TAG_CREATED: str(int(self._clock.time())),
         }
+        if self.is_kept:
+            tags = {}  # it is nobody's orphan
         try:
             return self._create(name, attributes, tags)
         except Exception as error:
@@ -177,7 +179,8 @@ class Queue:
         return self._create(again, attributes, tags)
 
     def _create(self, name: str, attributes: dict[str, str], tags: dict[str, str]) -> str:
-        answer = self._client.create_queue(QueueName=name, Attributes=attributes, tags=tags)
+        more = {"tags": tags} if tags else {}
+        answer = self._client.create_queue(QueueName=name, Attributes=attributes, **more)
         return str(answer["QueueUrl"])
 
     def allow(self, topics: Sequence[str]) -> None:

@@ -138,6 +138,11 @@ class SqsTransport:
         return self._counters.snapshot()
 
     @property
+    def endpoint(self) -> str:
+        queue = self._queue
+        return queue.arn if queue is not None else ""
+
+    @property
     def queue_url(self) -> str:
         """The queue's URL; empty while there is none."""
         queue = self._queue

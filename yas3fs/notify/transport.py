@@ -35,5 +35,9 @@ class Transport(Protocol):
     def close(self) -> None:
         """Unsubscribe and stop within about a second; what fails is logged."""
 
+    @property
+    def endpoint(self) -> str:
+        """What is subscribed: the queue's ARN, or the URL; empty while there is none."""
+
     def metrics(self) -> dict[str, int]:
         """Counts since the start, by kind."""

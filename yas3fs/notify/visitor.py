@@ -47,7 +47,7 @@ class Visitor:
         self.region = region or topic.region
         self.node_id = f"yas3fsctl-{socket.gethostname()}-{uuid.uuid4()}"
         self._topic_region = topic.region
-        self._clients = clients
+        self.clients = clients
         self._clock = clock
 
     def publish(self, event: Event) -> None:
@@ -67,8 +67,8 @@ class Visitor:
         The queue and its subscription are gone afterwards, whatever happens.
         """
         options = QueueOptions(self.region, hint="yas3fs", retention=300)
-        queue = Queue(self._clients.sqs(self.region), options, self.node_id, self._clock)
-        subscriptions = Subscriptions(self._clients.sns, "sqs")
+        queue = Queue(self.clients.sqs(self.region), options, self.node_id, self._clock)
+        subscriptions = Subscriptions(self.clients.sns, "sqs")
         try:
             queue.open()
             queue.allow([self.topic_arn])
@@ -80,7 +80,7 @@ class Visitor:
             queue.close()
 
     def _sns(self) -> Client:
-        return self._clients.sns(self._topic_region)
+        return self.clients.sns(self._topic_region)
 
     def _prove(self, queue: Queue, seconds: float) -> None:
         """Wait until the topic delivers to the queue."""
@@ -110,7 +110,7 @@ class Visitor:
 
     def _receive(self, queue: Queue, seconds: float) -> list[Message]:
         """What arrives within about ``seconds``; a long poll has whole ones."""
-        client = self._clients.sqs(self.region)
+        client = self.clients.sqs(self.region)
         try:
             answer = client.receive_message(
                 QueueUrl=queue.url,

@@ -1,6 +1,8 @@
 """The cluster's commands against SNS and SQS."""
 
 import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,12 +11,24 @@ from tests.contract.notify.conftest import REGION, Cluster, Mount
 from tests.doubles import servers
 from yas3fs.cli.yas3fsctl import main
 from yas3fs.events import Event, Ping, Reset, Setting, Status, Switch, Upload
+from yas3fs.notify.orphans import ORPHAN, Orphans
+from yas3fs.notify.queues import Queue, QueueOptions
+from yas3fs.runtime.clock import ManualClock
 
 
 @pytest.fixture(autouse=True)
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.KEY_ID)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.SECRET)
+
+
+@pytest.fixture(autouse=True)
+def no_queue_stays(sqs_cluster: Cluster) -> Iterator[None]:
+    """Other tests count them."""
+    yield
+    client = sqs_cluster.clients.sqs(REGION)
+    for url in client.list_queues().get("QueueUrls", []):
+        client.delete_queue(QueueUrl=url)
 
 
 def ctl(cluster: Cluster, topic: str, *words: str) -> int:
@@ -143,3 +157,119 @@ def test_a_topic_that_does_not_exist(
         assert said.startswith("yas3fsctl: cannot ")
         assert len(said.splitlines()) == 1
     assert queues(sqs_cluster) == []
+
+
+# -- cleanup ---------------------------------------------------------------------------------
+
+UUID = "-11111111-2222-3333-4444-555555555555"
+
+
+def leave_queue(cluster: Cluster, topic: str, name: str, age: float = 7200.0) -> str:
+    """The queue and the subscription of a node that died; the queue's ARN."""
+    clock = ManualClock(time.time() - age)
+    client = cluster.clients.sqs(REGION)
+    queue = Queue(client, QueueOptions(REGION, hint="yas3fs"), name + UUID, clock)
+    queue.open()
+    queue.allow([topic])
+    cluster.clients.sns(REGION).subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
+    return queue.arn
+
+
+def cleanup(
+    cluster: Cluster, topic: str, capsys: pytest.CaptureFixture[str], *words: str
+) -> dict[str, str]:
+    """State by name, of queues and subscriptions."""
+    assert ctl(cluster, topic, "cleanup", "--wait", "2.5", "--json", *words) == 0
+    return {row["name"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+
+
+def names(cluster: Cluster) -> set[str]:
+    found = cluster.clients.sqs(REGION).list_queues().get("QueueUrls", [])
+    return {url.rpartition("/")[2] for url in found}
+
+
+def test_cleanup_deletes_what_dead_nodes_left_and_nothing_else(
+    sqs_cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic, elsewhere = sqs_cluster.topic(), sqs_cluster.topic()
+    transport = sqs_cluster.transport()
+    sqs_cluster.mount(sqs_cluster.node(transport), topic)
+    living = transport.endpoint.rpartition(":")[2]
+    dead = leave_queue(sqs_cluster, topic, "dead").rpartition(":")[2]
+    young = leave_queue(sqs_cluster, topic, "young", age=100.0).rpartition(":")[2]
+    foreign = leave_queue(sqs_cluster, elsewhere, "foreign").rpartition(":")[2]
+    kept = f"named{UUID}"
+    Queue(
+        sqs_cluster.clients.sqs(REGION),
+        QueueOptions(REGION, name=kept),
+        "dead-too",
+        ManualClock(time.time() - 7200),
+    ).open()
+    strange = f"somebodys{UUID}"
+    sqs_cluster.clients.sqs(REGION).create_queue(QueueName=strange)
+    before = names(sqs_cluster)
+
+    found = cleanup(sqs_cluster, topic, capsys)
+    assert found == {dead: "orphan", young: "young", living: "young"}
+    assert names(sqs_cluster) == before  # it only looked
+    found = cleanup(sqs_cluster, topic, capsys, "--age", "0")
+    assert found == {dead: "orphan", young: "orphan", living: "is read"}
+
+    assert cleanup(sqs_cluster, topic, capsys, "--yes")[dead] == "deleted"
+    assert names(sqs_cluster) == before - {dead}
+    assert {one["Endpoint"].rpartition(":")[2] for one in sqs_cluster.subscriptions(topic)} == {
+        living,
+        young,
+    }
+    assert cleanup(sqs_cluster, topic, capsys, "--age", "0", "--yes")[living] == "is read"
+    assert {living, foreign, strange, kept} <= names(sqs_cluster)
+    assert young not in names(sqs_cluster)
+
+
+def test_cleanup_leaves_the_queue_of_whoever_answers_alone(
+    sqs_cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Even if nobody seems to read it."""
+    topic = sqs_cluster.topic()
+    arn = leave_queue(sqs_cluster, topic, "slow")
+    mount = sqs_cluster.mount(sqs_cluster.node(), topic)
+
+    def answer(event: Event) -> None:
+        if isinstance(event, Ping):
+            mount.publisher.publish(Status("slow", 0, 0, 0, 0, 0, 0, {"endpoint": arn}))
+
+    object.__setattr__(mount.subscription, "callback", answer)
+    name = arn.rpartition(":")[2]
+    assert cleanup(sqs_cluster, topic, capsys, "--yes")[name] == "its node answers"
+    assert name in names(sqs_cluster)
+
+
+def test_subscriptions_to_queues_that_are_gone(sqs_cluster: Cluster) -> None:
+    """Without the command: moto cannot publish to a topic that has one, as Amazon can."""
+    topic = sqs_cluster.topic()
+    arn = leave_queue(sqs_cluster, topic, "gone")
+    name = arn.rpartition(":")[2]
+    sqs, sns = sqs_cluster.clients.sqs(REGION), sqs_cluster.clients.sns(REGION)
+    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"])
+    kept = arn.rpartition(":")[0] + ":named-by-somebody"
+    for endpoint in (kept, "arn:aws:sqs:eu-west-1:123456789012:yas3fs-far" + UUID):
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=endpoint)
+    orphans = Orphans(sqs_cluster.clients, topic, REGION, "me")
+    (found,) = orphans.survey((), 3600, 1.0)
+    assert (found.kind, found.name, found.verdict) == ("subscription", name, ORPHAN)
+    orphans.remove(found)
+    assert arn not in [one["Endpoint"] for one in sqs_cluster.subscriptions(topic)]
+    assert len(sqs_cluster.subscriptions(topic)) == 2
+    assert orphans.survey((), 3600, 1.0) == []
+    orphans.remove(found)  # somebody else was faster
+
+
+def test_cleanup_in_words(sqs_cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    topic = sqs_cluster.topic()
+    leave_queue(sqs_cluster, topic, "words")
+    assert ctl(sqs_cluster, topic, "cleanup", "--wait", "2.5") == 0
+    said = capsys.readouterr()
+    heading, *rows = said.out.splitlines()
+    assert heading.split() == ["KIND", "NAME", "NODE", "AGE", "STATE"]
+    assert any(row.startswith("queue") and row.endswith("orphan") for row in rows)
+    assert "give --yes" in said.err

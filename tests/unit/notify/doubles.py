@@ -74,7 +74,7 @@ class FakeSqs(Scripted):
         self.queues[url] = []
         arn = f"arn:aws:sqs:eu-west-1:{ACCOUNT}:{name}"
         self.attributes[url] = {"QueueArn": arn, **arguments["Attributes"]}
-        self.tags[url] = arguments["tags"]
+        self.tags[url] = arguments.get("tags", {})
         return {"QueueUrl": url}
 
     def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:

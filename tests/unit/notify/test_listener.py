@@ -48,6 +48,8 @@ class FakeTransport:
     def close(self) -> None:
         self._enter("close")
 
+    endpoint = "arn:aws:sqs:eu-west-1:123456789012:mine"
+
     def metrics(self) -> dict[str, int]:
         return {"received": 5}
 
@@ -200,6 +202,27 @@ def test_silence_is_broken_by_a_heartbeat_and_noise_needs_none(
     clock.advance(20.0)
     listener.look()
     assert mount.beats[1:] == [Heartbeat(2)]
+
+
+def test_how_long_a_heartbeat_takes_to_come_back(
+    listener: Listener, transport: FakeTransport, clock: ManualClock
+) -> None:
+    Mount(listener)
+    listener.look()
+    assert listener.state().topics[0].lag is None
+    clock.advance(0.25)
+    transport.deliver(said(Heartbeat(1), sender="other"))  # others count for themselves
+    assert listener.state().topics[0].lag is None
+    transport.deliver(said(Heartbeat(1), sender="me"))
+    assert listener.state().topics[0].lag == pytest.approx(0.25)
+    assert listener.state().endpoint == FakeTransport.endpoint
+    clock.advance(20.0)
+    listener.look()
+    clock.advance(0.5)
+    transport.deliver(said(Heartbeat(1), sender="me"))  # once more: it says nothing of the second
+    assert listener.state().topics[0].lag == pytest.approx(0.25)
+    transport.deliver(said(Heartbeat(2), sender="me"))
+    assert listener.state().topics[0].lag == pytest.approx(0.5)
 
 
 def test_a_heartbeat_that_is_not_heard_is_repeated(
