@@ -7,9 +7,9 @@ from yas3fs.errors import Yas3fsError
 from yas3fs.events import Heartbeat
 from yas3fs.fuse import mountpoint, mounts
 from yas3fs.hub import Hub
-from yas3fs.mount import prove_folders, store_options
 from yas3fs.notify.visitor import Visitor
 from yas3fs.objectstore.factory import check_access, open_store
+from yas3fs.place import prove_folders, store_options
 
 
 def check_mount(config: MountConfig) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import ParamSpec
 from yas3fs import __version__
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import ConfigError
-from yas3fs.events import SETTINGS, Event, Ping, Setting, Status, control_action
+from yas3fs.events import SETTINGS, Event, Ping, Setting, Status, Switch, control_action
 from yas3fs.fs.coherence import Coherence, Mode
 from yas3fs.fs.controls import Controls
 from yas3fs.fs.filesystem import Filesystem
@@ -44,11 +44,17 @@ class Cluster:
         self._coherence: Coherence | None = None
         self._filesystem: Filesystem | None = None
         self._controls: Controls | None = None
+        self._switch: Callable[[Switch], None] | None = None
         self._counters = Counters(_log)
 
-    def listen(self, filesystem: Filesystem, coherence: Coherence) -> None:
-        """Begin to hear the topic. Raises ConfigError and NotifyFailed with one line."""
-        self._filesystem, self._coherence = filesystem, coherence
+    def listen(
+        self, filesystem: Filesystem, coherence: Coherence, switch: Callable[[Switch], None]
+    ) -> None:
+        """Begin to hear the topic. Raises ConfigError and NotifyFailed with one line.
+
+        ``switch`` is called when another node asks for another bucket or path; it must not wait.
+        """
+        self._filesystem, self._coherence, self._switch = filesystem, coherence, switch
         self._controls = Controls(filesystem.volume)
         coherence.degrade()  # until the topic is proved to deliver
         self._membership = self._hub.join(
@@ -69,6 +75,18 @@ class Cluster:
 
         return named
 
+    def follow(self, filesystem: Filesystem) -> None:
+        """What is heard is for another file system from now on."""
+        assert self._coherence is not None
+        assert self._controls is not None
+        self._filesystem = filesystem
+        self._controls.follow(filesystem.volume)
+        self._coherence.follow(filesystem.volume, filesystem.files)
+
+    def count(self, kind: str) -> None:
+        """One more of what other nodes asked for, for a status."""
+        self._counters.count(kind)
+
     @property
     def mode(self) -> Mode | None:
         """Whether what is known may be believed for long; None for who speaks only."""
@@ -88,6 +106,9 @@ class Cluster:
             self.publisher.publish(self._status())
         elif isinstance(event, Setting):
             self._set(event)
+        elif isinstance(event, Switch):
+            assert self._switch is not None
+            self._switch(event)
         else:
             self._coherence.apply(event)
 
@@ -113,7 +134,7 @@ class Cluster:
                 "version": __version__,
                 "mode": self._coherence.mode.value,
                 "mount": self._config.mountpoint,
-                "url": self._config.url,
+                "url": volume.settings.url,
                 **self._controls.values(),
                 **{f"control_{kind}": count for kind, count in self._counters.snapshot().items()},
                 **{f"publisher_{kind}": n for kind, n in self.publisher.metrics().items()},
@@ -143,7 +164,7 @@ class Cluster:
 
 def _allowed_actions(text: str) -> frozenset[str]:
     """The actions that ``--remote-control`` names; ConfigError for what is none."""
-    known = {limit.action for limit in SETTINGS.values()}
+    known = {limit.action for limit in SETTINGS.values()} | {"url"}
     if text == "all":
         return frozenset(known)
     if text == "none":

@@ -1,44 +1,30 @@
-"""One mount: the only place that names concrete classes and puts them together.
+"""One mount: what it serves (``place.py``), its ties to other nodes, and the kernel's session.
 
-Built bottom up (store, cache, reader, uploader, file system, kernel session), ended top down: the
-kernel stops asking first, then what is due is uploaded, then the pools end.
+Built bottom up, ended top down: the kernel stops asking first, then what is due is uploaded, then
+the pools end.
 """
 
-import hashlib
 import logging
-import os
+import math
 import threading
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from yas3fs.cache.memory import MemoryCache
 from yas3fs.config.mount_config import MountConfig
-from yas3fs.errors import ConfigError, MountError, StoreError, Yas3fsError
-from yas3fs.fs.attributes import Defaults, compose_headers
+from yas3fs.errors import MountError, Yas3fsError
+from yas3fs.events import Switch
 from yas3fs.fs.coherence import Coherence
 from yas3fs.fs.filesystem import Filesystem
 from yas3fs.fs.inode import Inode
-from yas3fs.fs.keys import KeyMap
-from yas3fs.fs.recovery import recover
-from yas3fs.fs.types import Attributes
-from yas3fs.fs.volume import FilesystemSettings, Parts
+from yas3fs.fs.switch import SwitchableFilesystem
 from yas3fs.fuse.options import SessionOptions
 from yas3fs.fuse.session import Session
-from yas3fs.objectstore.announce import AnnouncingStore
-from yas3fs.objectstore.factory import check_access, open_store
-from yas3fs.objectstore.metrics import MeteredStore
-from yas3fs.objectstore.options import S3Options
 from yas3fs.objectstore.protocol import ObjectStore
-from yas3fs.prefetch.reader import Reader
+from yas3fs.place import Place, Resources
 from yas3fs.runtime import naming
-from yas3fs.runtime.clock import SystemClock
 from yas3fs.runtime.pools import Pool
 from yas3fs.status import mount_status
-from yas3fs.writeback.journal import Journal
-from yas3fs.writeback.rescue import RescueFolder
-from yas3fs.writeback.staging import open_unnamed
-from yas3fs.writeback.upload import Uploader, UploadSettings
 
 if TYPE_CHECKING:
     from yas3fs.cluster import Cluster
@@ -46,67 +32,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_DOWNLOADS = 8
-"""Ranged GETs ahead of readers at a time: eight of 8 MiB fill a 10 Gbit/s path of 50 ms."""
-_UPLOADS = 4
-"""Parts under way at a time; each holds a part-sized buffer."""
-
 _MOUNTING = threading.Lock()
 """libfuse says on stderr why it cannot mount: it is listened to for one mount at a time."""
 _PATIENCE = 10.0
 """Seconds for programs to let go of a mount that is being stopped."""
-
-
-def store_options(config: MountConfig) -> S3Options:
-    """The engine's view of the configuration."""
-    return S3Options(
-        bucket=config.bucket,
-        endpoint=config.s3_endpoint,
-        region=config.s3_region,
-        path_style=config.path_style,
-        profile=config.profile,
-        role_arn=config.role_arn,
-        anonymous=config.no_sign,
-        sse=config.sse,
-        sse_kms_key_id=config.sse_kms_key_id,
-        sse_customer_key=config.sse_c_key,
-        storage_class=config.storage_class,
-        acl=config.acl,
-        requester_pays=config.requester_pays,
-        ca_bundle=config.ca_bundle,
-        verify=config.verify_tls,
-        proxy=config.proxy,
-        max_connections=config.s3_num,
-        connect_timeout=config.connect_timeout,
-        read_timeout=config.read_timeout,
-        retry_budget=config.retry_budget,
-    )
-
-
-def prove_folders(config: MountConfig) -> tuple[Path, Path]:
-    """The mount's own folders for caching and for state, made and proved; ConfigError."""
-    cache = _folder(config, config.cache_path, "--cache-path")
-    state = _folder(config, config.state_path, "--state-path")
-    for folder, option in ((cache, "--cache-path"), (state, "--state-path")):
-        try:
-            os.close(open_unnamed(str(folder)))
-        except OSError as error:
-            raise ConfigError(
-                f"{option}: cannot write below {str(folder)!r}: {error.strerror}"
-            ) from error
-    return cache, state
-
-
-def _folder(config: MountConfig, root: str, option: str) -> Path:
-    """This mount's own folder below ``root``."""
-    identity = f"{config.s3_endpoint} {config.bucket} {config.prefix}"
-    digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    folder = Path(root) / f"{config.bucket}-{digest}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise ConfigError(f"{option}: cannot use {str(folder)!r}: {error.strerror}") from error
-    return folder
 
 
 class Mount:
@@ -121,16 +50,27 @@ class Mount:
         self._config = config
         self._store = store
         self._hub = hub
-        self._pools: list[Pool] = []
-        self._journal: Journal | None = None
+        self._resources: Resources | None = None
+        self._places: list[Place] = []
+        """The present one is the last; in the others files may be open still."""
+        self._served: SwitchableFilesystem | None = None
+        self._switching = threading.Lock()
+        self._switches: Pool | None = None
+        self._settling: threading.Timer | None = None
+        self._ending = False
         self._cluster: Cluster | None = None
         self._session: Session | None = None
         self._server: threading.Thread | None = None
         # Half of the time that staleness may last is the kernel's, half is the namespace's.
         self._kernel_timeout = config.metadata_ttl / 2
-        self.filesystem: Filesystem | None = None
+        self._kernel_limit = math.inf
         self._stopped: int | None = None
         self._stopping = threading.Lock()
+
+    @property
+    def filesystem(self) -> Filesystem | None:
+        """The present one; None before :meth:`open`."""
+        return None if self._served is None else self._served.present
 
     # -- proving and building --------------------------------------------------------------
 
@@ -140,129 +80,31 @@ class Mount:
         Raises ConfigError and StoreError with one line for the administrator.
         """
         config = self._config
-        prefix = f"{config.prefix}/" if config.prefix else ""
-        if self._store is None:
-            self._store = open_store(store_options(config))
-        check_access(self._store, prefix)
-        cache_folder, state_folder = prove_folders(config)
-        self._journal = self._open_journal(state_folder)
-        defaults = Defaults(
-            uid=config.uid,
-            gid=config.gid,
-            file_mode=0o666 & ~config.umask,
-            directory_mode=0o777 & ~config.umask,
-        )
-        if not config.read_only:
-            self._make_prefix(prefix, defaults)
-        store = self._announced(self._store)
-        parts = self._parts(store, self._journal, cache_folder, state_folder)
-        self.filesystem = Filesystem(self._settings(defaults), parts, self._invalidate)
-        if not config.read_only:
-            recover(store, self._journal, parts.uploader.pool)
+        resources = self._resources = Resources(config)
+        if config.topic:
+            from yas3fs.cluster import Cluster
+
+            assert self._hub is not None
+            self._cluster = Cluster(config, self._hub)
+        publish = None if self._cluster is None else self._cluster.publisher.publish
+        place = Place(config, resources, self._invalidate, self._store)
+        self._places.append(place)
+        place.open(publish)
+        self._served = SwitchableFilesystem(place.filesystem)
         if self._cluster is not None and config.listens:
-            coherence = Coherence(
-                self.filesystem.volume, self.filesystem.files, parts.cache, self._believe
-            )
-            self._cluster.listen(self.filesystem, coherence)
-
-    def _announced(self, store: ObjectStore) -> ObjectStore:
-        """The store, with its changes told to the topic if there is one."""
-        if not self._config.topic:
-            return store
-        from yas3fs.cluster import Cluster
-
-        assert self._hub is not None
-        self._cluster = Cluster(self._config, self._hub)
-        keys = KeyMap(self._config.prefix)
-        return AnnouncingStore(store, keys.path, self._cluster.publisher.publish)
-
-    @staticmethod
-    def _open_journal(folder: Path) -> Journal:
-        try:
-            return Journal(folder / "journal")
-        except OSError as error:
-            raise ConfigError(
-                f"--state-path: cannot write below {str(folder)!r}: {error.strerror}"
-            ) from error
-
-    def _make_prefix(self, prefix: str, defaults: Defaults) -> None:
-        """PATH is created on the first mount."""
-        assert self._store is not None
-        if not prefix or self._store.list_page(prefix, limit=1).objects:
-            return
-        now = SystemClock().time_ns()
-        mode = 0o040000 | defaults.directory_mode
-        attributes = Attributes(mode, 0, defaults.uid, defaults.gid, now, now, now)
-        key = KeyMap(self._config.prefix).marker("/")
-        headers = compose_headers(key, attributes, {}, None, metadata=not self._config.no_metadata)
-        try:
-            self._store.put(key, b"", headers)
-        except StoreError as error:
-            raise MountError(
-                f"{self._config.url} does not exist and cannot be created: {error} "
-                "(mount with --read-only to look only)"
-            ) from error
-
-    def _settings(self, defaults: Defaults) -> FilesystemSettings:
-        config = self._config
-        return FilesystemSettings(
-            bucket=config.bucket,
-            prefix=config.prefix,
-            defaults=defaults,
-            metadata=not config.no_metadata,
-            ttl=config.metadata_ttl / 2,
-            max_entries=config.cache_entries,
-            block_size=config.st_blksize,
-            prefetch=config.prefetch,
-            expiration=config.expiration,
-        )
-
-    def _pool(self, name: str, size: int, most: int = 0) -> Pool:
-        pool = Pool(name, size, most)
-        self._pools.append(pool)
-        return pool
-
-    def _parts(self, store: ObjectStore, journal: Journal, cache: Path, state: Path) -> Parts:
-        config = self._config
-        memory = MemoryCache(config.cache_size, config.cache_entries)
-        reader = Reader(
-            store,
-            memory,
-            self._pool("download", min(_DOWNLOADS, config.s3_num)),
-            prefetch_pool=self._pool("prefetch", config.prefetch_num),
-            buffer_size=config.buffer_size,
-            read_ahead=config.read_ahead,
-        )
-        uploader = Uploader(
-            store,
-            self._pool("upload", min(_UPLOADS, config.s3_num), config.s3_num),
-            journal,
-            UploadSettings(
-                config.part_size,
-                config.multipart_threshold,
-                detect_conflicts=config.conflict == "detect",
-            ),
-        )
-        return Parts(
-            store=store,
-            cache=memory,
-            reader=reader,
-            uploader=uploader,
-            journal=journal,
-            rescue=RescueFolder(state / "rescue"),
-            metadata_pool=self._pool("metadata", config.s3_num),
-            staging_folder=str(cache),
-            clock=SystemClock(),
-        )
+            volume, files = place.filesystem.volume, place.filesystem.files
+            coherence = Coherence(volume, files, resources.cache, self._believe)
+            self._switches = Pool("switch", 1)
+            self._cluster.listen(place.filesystem, coherence, self._asked_to_switch)
 
     # -- serving ---------------------------------------------------------------------------
 
     def start(self) -> None:
         """Mount; returns when the mount is visible. Raises MountError."""
         config = self._config
-        assert self.filesystem is not None
+        assert self._served is not None
         session = Session(
-            self.filesystem,
+            self._served,
             config.mountpoint,
             SessionOptions(
                 fsname=config.url,
@@ -307,7 +149,8 @@ class Mount:
         """Let the kernel believe answers for so long from now on."""
         self._kernel_timeout = seconds
         if self._session is not None:
-            self._session.set_timeouts(seconds, seconds, self._negative_timeout)
+            bounded = min(seconds, self._kernel_limit)
+            self._session.set_timeouts(bounded, bounded, min(bounded, self._negative_timeout))
 
     def _invalidate(self, path: str) -> None:
         if self._session is not None:
@@ -324,8 +167,7 @@ class Mount:
         """Numbers for status pages; nothing before :meth:`open`."""
         if self.filesystem is None:
             return {}
-        store = self._store if isinstance(self._store, MeteredStore) else None
-        return mount_status(self.filesystem, store, self._cluster)
+        return mount_status(self.filesystem, self._places[-1].metered, self._cluster)
 
     def pending(self) -> list[dict[str, Any]]:
         """The files that hold more than S3 does; sizes in bytes."""
@@ -351,7 +193,10 @@ class Mount:
             yield inode.path, len(files), reason
 
     def _unsaved(self) -> list[Inode]:
-        return [] if self.filesystem is None else self.filesystem.files.unsaved()
+        return [inode for place in self._built() for inode in place.filesystem.files.unsaved()]
+
+    def _built(self) -> list[Place]:
+        return [] if self._served is None else list(self._places)
 
     def reset(self, path: str) -> None:
         """Ask S3 again about ``path`` and what is below it."""
@@ -363,14 +208,100 @@ class Mount:
         if self.filesystem is not None:
             self.filesystem.volume.parts.cache.resize(size)
 
+    # -- another bucket or path ------------------------------------------------------------
+
+    def _asked_to_switch(self, event: Switch) -> None:
+        """Another node's wish; seen to aside, for it takes a while and the listener has more."""
+        assert self._switches is not None
+        self._switches.submit(self._switch_or_stay, event)
+
+    def _switch_or_stay(self, event: Switch) -> None:
+        assert self._cluster is not None
+        try:
+            self.switch(event.bucket, event.prefix)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the mount goes on
+            self._cluster.count("switches_failed")
+            foreseen = isinstance(error, Yas3fsError | OSError)
+            _log.error(
+                "not switching to s3://%s/%s, staying with %s: %s",
+                event.bucket, event.prefix, self._places[-1].config.url, error,
+                exc_info=None if foreseen else error,
+            )  # fmt: skip
+
+    def switch(self, bucket: str, prefix: str) -> None:
+        """Serve another bucket or path in place of the present one.
+
+        The new one is proved first; what is unsaved is uploaded to the old one, where files that
+        are open stay until they are closed. Raises ConfigError, MountError and StoreError, and
+        then everything is as it was.
+        """
+        with self._switching:
+            served, resources = self._served, self._resources
+            if self._ending or served is None or resources is None:
+                return
+            present = self._places[-1]
+            config = replace(present.config, bucket=bucket, prefix=prefix)
+            if config.url == present.config.url:
+                return
+            place = Place(config, resources, self._invalidate)
+            try:
+                place.open(None if self._cluster is None else self._cluster.publisher.publish)
+            except BaseException:
+                place.close()
+                raise
+            for path, _, reason in self.flush():
+                if reason:
+                    _log.warning("%r stays unsaved until it is closed: %s", path, reason)
+            self._limit_kernel()
+            served.switch(place.filesystem, lambda: self._follow(place.filesystem))
+            self._places.append(place)
+            present.filesystem.forget("/")
+            resources.cache.clear()
+            if self._cluster is not None:
+                self._cluster.count("switches")
+            _log.info("serving %s now, no longer %s", config.url, present.config.url)
+
+    def _follow(self, filesystem: Filesystem) -> None:
+        if self._cluster is not None:
+            self._cluster.follow(filesystem)
+
+    def _limit_kernel(self) -> None:
+        """Let the kernel keep no answer until none can come any more that was asked for before."""
+        self._kernel_limit = 0.0
+        self._believe(self._kernel_timeout)
+        if self._settling is not None:
+            self._settling.cancel()
+        longest = self._config.retry_budget + self._config.read_timeout
+        self._settling = threading.Timer(longest, self.settle)
+        self._settling.daemon = True
+        self._settling.start()
+
+    def settle(self) -> None:
+        """Nothing is under way any more that began before a switch: places nobody uses can go."""
+        with self._switching:
+            if self._ending or self._served is None:
+                return
+            naming.enter(self._config.name)
+            self._kernel_limit = math.inf
+            self._believe(self._kernel_timeout)
+            for place in self._places:
+                place.filesystem.forget("/")
+            for place in self._places[:-1]:
+                if not place.filesystem.files.in_use:
+                    self._places.remove(place)
+                    self._served.leave(place.filesystem)
+                    place.filesystem.drain()
+                    place.close()
+
     # -- ending ----------------------------------------------------------------------------
 
     def stop(self) -> int:
         """Unmount, upload what is due, end; returns how many files could not be uploaded."""
-        with self._stopping:
+        self._ending = True
+        with self._stopping, self._switching:
             if self._stopped is None:
                 self._unmount()
-                self._stopped = self.filesystem.drain() if self.filesystem is not None else 0
+                self._stopped = sum(place.filesystem.drain() for place in self._built())
                 self._close()
             return self._stopped
 
@@ -391,11 +322,13 @@ class Mount:
         server.join()
 
     def _close(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
         if self._cluster is not None:
             self._cluster.stop()
-        for pool in self._pools:
-            pool.shutdown(wait=True, cancel_futures=True)
-        if self._journal is not None:
-            self._journal.close()
-        if self._store is not None:
-            self._store.close()
+        if self._switches is not None:
+            self._switches.shutdown(wait=False, cancel_futures=True)
+        if self._resources is not None:
+            self._resources.close()
+        for place in self._places:
+            place.close()

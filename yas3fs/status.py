@@ -18,6 +18,7 @@ def mount_status(
     sizes = [inode.entry.size for inode in filesystem.files.unsaved()]
     mode = None if cluster is None else cluster.mode
     found: dict[str, Any] = {
+        "url": volume.settings.url,
         "mode": (mode or Mode.STANDALONE).value,
         "names": volume.names.count,
         "cache": {

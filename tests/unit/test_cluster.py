@@ -1,11 +1,12 @@
 """The rules of one mount among others, without a network."""
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.functional.core import Core
+from tests.functional.core import CALLER, Core
 from yas3fs import __version__
 from yas3fs.cluster import Cluster
 from yas3fs.config.resolve import Given, resolve
@@ -33,7 +34,8 @@ class Bench:
         self.cluster = Cluster(self.config, Hub())
         self.said: list[Event] = []
         self.applied: list[Event] = []
-        self.core = Core(MemoryStore(), folder)
+        self.switched: list[Event] = []
+        self.core = Core(MemoryStore(), folder, prefix="data")
         self.coherence = Coherence(
             self.core.fs.volume, self.core.fs.files, self.core.cache, lambda _: None
         )
@@ -57,7 +59,7 @@ class Bench:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("yas3fs.hub.Listener", Ear)
-            self.cluster.listen(self.core.fs, self.coherence)
+            self.cluster.listen(self.core.fs, self.coherence, self.switched.append)
         self.controls = Controls(self.core.fs.volume)
         self.cluster.publisher.publish = self.said.append  # type: ignore[method-assign]
         self.coherence.apply = self.applied.append  # type: ignore[method-assign]
@@ -127,6 +129,36 @@ def test_what_means_nothing_here_is_counted_and_logged(
         "cache_disk",
         "multipart_retries",
     ]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "told"), [("all", True), ("url", True), ("none", False), ("cache", False)]
+)
+def test_another_bucket_is_mounted_where_that_is_allowed(
+    make: Callable[..., Bench], allowed: str, told: bool
+) -> None:
+    bench = make(remote_control=allowed)
+    bench.hear(SWITCH)
+    assert bench.switched == ([SWITCH] if told else [])
+    assert bench.applied == []
+
+
+def test_after_a_switch_it_is_the_other_that_hears(
+    make: Callable[..., Bench], tmp_path: Path
+) -> None:
+    bench = make()
+    bench.hear(Setting("cache_entries", 77))
+    bench.coherence.alive(True)
+    other = Core(MemoryStore(), tmp_path / "other", bucket="second")
+    bench.cluster.follow(other.fs)
+    assert other.fs.volume.names.limit == 77
+    assert other.fs.volume.discovery.ttl == math.inf
+    assert bench.core.fs.volume.discovery.ttl <= 1.0
+    assert bench.details()["url"] == "s3://second/"
+    other.fs.mkdir("/d", 0o755, CALLER)
+    type(bench.coherence).apply(bench.coherence, Upload("/d/f", "etag"))
+    assert other.invalidated == ["/d/f"]
+    other.close()
 
 
 def test_news_is_applied_whatever_is_allowed(make: Callable[..., Bench]) -> None:

@@ -69,6 +69,13 @@ class Coherence:
         self._changing = threading.Lock()
         self.mode = Mode.STANDALONE
 
+    def follow(self, volume: Volume, files: OpenFiles) -> None:
+        """Apply events to another volume from now on; the present one hears none any more."""
+        with self._changing:
+            volume.discovery.ttl = self._volume.discovery.ttl
+            self._volume.discovery.ttl = DEGRADED_SECONDS / 2
+            self._volume, self._files = volume, files
+
     # -- modes -----------------------------------------------------------------------------
 
     def degrade(self) -> None:

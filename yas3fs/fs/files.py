@@ -121,9 +121,23 @@ class OpenFiles:
 
     def unsaved(self) -> list[Inode]:
         """The files that hold more than the store does."""
+        return [inode for inode in self._known() if inode.has_unsaved]
+
+    def _known(self) -> list[Inode]:
         with self._living_lock:
-            living = list(self._living)
-        return [inode for inode in living if inode.has_unsaved]
+            return list(self._living)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a program has a file open, or there is something to save."""
+        return any(inode.opens or inode.has_unsaved for inode in self._known())
+
+    def share_pages_with(self, earlier: "OpenFiles") -> None:
+        """Files of ``earlier`` are open still: the kernel has one set of pages for each name."""
+        with self._volume.names.lock:
+            for inode in earlier._known():
+                if inode.opens and not inode.unlinked:
+                    self._volume.outdated.setdefault(inode.path, []).append(inode)
 
     # -- what a handle asks (handles.Opener) -----------------------------------------------
 

@@ -51,6 +51,10 @@ class FileHandle:
         self._first = threading.Lock()
         self.direct = direct
 
+    def is_of(self, opener: object) -> bool:
+        """Whether ``opener`` opened it."""
+        return self._opener is opener
+
     def getattr(self) -> Attributes:
         """As fstat(2)."""
         attributes = self.inode.entry.attributes()

@@ -44,6 +44,11 @@ class FilesystemSettings:
     prefetch: bool = False
     expiration: int = MAX_EXPIRATION
 
+    @property
+    def url(self) -> str:
+        """What is served, as one would write it."""
+        return f"s3://{self.bucket}/{self.prefix}"
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
