@@ -101,7 +101,7 @@ class Contestant:
                 wait_until(lambda: os.path.ismount(point), self.name)
             except RuntimeError as error:
                 raise RuntimeError(f"{error}: {log.read_text()}") from error
-            yield Mounted(point, process)
+            yield Mounted(point, process, log)
         finally:
             subprocess.run(["umount", point], check=False, timeout=60)
             try:
@@ -118,6 +118,7 @@ class Mounted:
 
     path: str
     process: "subprocess.Popen[bytes]"
+    log: Path
 
     def cpu(self) -> float:
         """Seconds of user and system time so far."""
