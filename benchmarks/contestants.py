@@ -35,8 +35,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[str]:
-    """versitygw on memory, with an empty bucket; yields its URL."""
+def server(latency: float = 0.0) -> Iterator[str]:
+    """versitygw on memory, with an empty bucket, so many milliseconds away; yields its URL."""
     binary = shutil.which("versitygw") or str(Path.home() / "go/bin/versitygw")
     folder = tempfile.mkdtemp(prefix="benchmark-", dir="/dev/shm")
     os.mkdir(f"{folder}/{BUCKET}")
@@ -49,11 +49,28 @@ def server() -> Iterator[str]:
     )
     try:
         wait_until(lambda: _listens(port), "the S3 server")
-        yield f"http://127.0.0.1:{port}"
+        with contextlib.ExitStack() as stack:
+            near = stack.enter_context(_far_away(port, latency)) if latency else port
+            yield f"http://127.0.0.1:{near}"
     finally:
         process.kill()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _far_away(port: int, latency: float) -> Iterator[int]:
+    """The port of a proxy that makes a request to ``port`` take ``latency`` milliseconds."""
+    script = str(Path(__file__).with_name("delaying_proxy.py"))
+    proxy = subprocess.Popen(
+        [sys.executable, script, str(port), str(latency)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert proxy.stdout is not None
+        yield int(proxy.stdout.readline())
+    finally:
+        proxy.kill()
+        proxy.wait()
 
 
 def _listens(port: int) -> bool:

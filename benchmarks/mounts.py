@@ -13,70 +13,99 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-from contestants import BUCKET, Contestant, Mounted, contestants, server
+from contestants import Contestant, Mounted, contestants, server
 
 MIB = 1024 * 1024
-LARGE = 1024
-"""MiB of the large file."""
-SMALL = 500
-"""Small files in a row."""
-FOLDERS, FILES = 100, 50
-"""The tree that is walked."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much work there is: MiB of the large file, small files in a row, the tree's folders
+    and files in each."""
+
+    large: int
+    small: int
+    folders: int
+    files: int
+
+
+NEAR = Sizes(1024, 500, 100, 50)
+FAR = Sizes(256, 100, 100, 10)
+"""With latency: what goes one after the other takes long enough."""
 
 PYTHON = sys.executable
 _THREADED = "from concurrent.futures import ThreadPoolExecutor as T\nlist(T(16).map(f, range({n})))"
 
 
-def _script(body: str, threads: bool) -> list[str]:
-    run = _THREADED.format(n=SMALL) if threads else f"for i in range({SMALL}): f(i)"
+def _script(body: str, count: int, *, threads: bool = False) -> list[str]:
+    run = _THREADED.format(n=count) if threads else f"for i in range({count}): f(i)"
     return [PYTHON, "-c", f"import os\n{body}\n{run}"]
 
 
 _CREATE = "def f(i):\n  with open('{name}-{who}-%d' % i, 'wb') as o: o.write(b'x' * 4096)"
 _READ = "def f(i):\n  with open('{name}-{who}-%d' % i, 'rb') as o: assert len(o.read()) == 4096"
 _UNLINK = "def f(i): os.unlink('{name}-{who}-%d' % i)"
-_RANDOM = (
-    "import os, random\nr = random.Random(7)\no = open('large', 'rb', buffering=0)\n"
-    f"for i in range(300): o.seek(r.randrange({LARGE} * 256) * 4096); o.read(4096)"
-)
 
 Workload = tuple[str, list[str], bool]
 """A title, a command that runs in the mount (``{who}``: whose it is), whether in a fresh one."""
 
-WORKLOADS: list[Workload] = [
-    ("write 1 GiB, durable at close",
-     ["dd", "if=/dev/zero", "of=written-{who}", "bs=1M", f"count={LARGE}", "status=none"], True),
-    ("create 500 x 4 KiB", _script(_CREATE.replace("{name}", "small"), False), True),
-    ("create 500 x 4 KiB, 16 threads", _script(_CREATE.replace("{name}", "wide"), True), True),
-    ("first 4 KiB, cold", ["head", "-c", "4096", "large"], True),
-    ("read 1 GiB, cold", ["cat", "large"], True),
-    ("read 1 GiB again", ["cat", "large"], False),
-    ("300 random 4 KiB reads, cold", [PYTHON, "-c", _RANDOM], True),
-    ("read 500 x 4 KiB, cold", _script(_READ.replace("{name}", "small"), False), True),
-    ("read 500 x 4 KiB again", _script(_READ.replace("{name}", "small"), False), False),
-    ("read 500 x 4 KiB, cold, 16 threads", _script(_READ.replace("{name}", "wide"), True), True),
-    ("find, cold", ["find", "tree", "-type", "f"], True),
-    ("find, again", ["find", "tree", "-type", "f"], False),
-    ("ls -lR, cold", ["ls", "-lR", "tree"], True),
-    ("ls -lR, again", ["ls", "-lR", "tree"], False),
-    ("append 1 byte to 1 GiB", ["sh", "-c", "printf x >> written-{who}"], True),
-    ("unlink 500", _script(_UNLINK.replace("{name}", "small"), False), True),
-]  # fmt: skip
+
+def workloads(sizes: Sizes) -> list[Workload]:
+    """In this order: some need what earlier ones made."""
+    large, small = sizes.large, sizes.small
+    create = _CREATE.replace("{name}", "small"), _CREATE.replace("{name}", "wide")
+    read = _READ.replace("{name}", "small"), _READ.replace("{name}", "wide")
+    unlink = _UNLINK.replace("{name}", "small")
+    jumps = (
+        "import os, random\nr = random.Random(7)\no = open('large', 'rb', buffering=0)\n"
+        f"for i in range(300): o.seek(r.randrange({large} * 256) * 4096); o.read(4096)"
+    )
+    quarters = " & ".join(
+        f"dd if=large of=/dev/null bs=1M skip={n * large // 4} count={large // 4} status=none"
+        for n in range(4)
+    )
+    return [
+        (f"write {large} MiB, durable at close",
+         ["dd", "if=/dev/zero", "of=written-{who}", "bs=1M", f"count={large}", "status=none"],
+         True),
+        (f"create {small} x 4 KiB", _script(create[0], small), True),
+        (f"create {small} x 4 KiB, 16 threads", _script(create[1], small, threads=True), True),
+        ("first 4 KiB, cold", ["head", "-c", "4096", "large"], True),
+        (f"read {large} MiB, cold", ["cat", "large"], True),
+        (f"read {large} MiB again", ["cat", "large"], False),
+        (f"read {large} MiB in 4 streams, cold", ["sh", "-c", f"{quarters} & wait"], True),
+        ("300 random 4 KiB reads, cold", [PYTHON, "-c", jumps], True),
+        (f"read {small} x 4 KiB, cold", _script(read[0], small), True),
+        (f"read {small} x 4 KiB again", _script(read[0], small), False),
+        (f"read {small} x 4 KiB, cold, 16 threads", _script(read[1], small, threads=True), True),
+        ("find, cold", ["find", "tree", "-type", "f"], True),
+        ("find, again", ["find", "tree", "-type", "f"], False),
+        ("ls -lR, cold", ["ls", "-lR", "tree"], True),
+        ("ls -lR, again", ["ls", "-lR", "tree"], False),
+        (f"append 1 byte to {large} MiB", ["sh", "-c", "printf x >> written-{who}"], True),
+        (f"unlink {small}", _script(unlink, small), True),
+    ]  # fmt: skip
 
 
-def prepare(url: str, maker: Contestant) -> None:
+def prepare(url: str, maker: Contestant, sizes: Sizes) -> None:
     """The files that cold workloads read, made through yas3fs, so that all have attributes."""
     with maker.mounted(url) as mount:
         subprocess.run(
-            ["dd", "if=/dev/urandom", f"of={mount.path}/large", "bs=1M", f"count={LARGE}",
+            ["dd", "if=/dev/urandom", f"of={mount.path}/large", "bs=1M", f"count={sizes.large}",
              "status=none"], check=True,
         )  # fmt: skip
-        for folder in range(FOLDERS):
+
+        def fill(folder: int) -> None:
             os.makedirs(f"{mount.path}/tree/{folder}")
-            for number in range(FILES):
+            for number in range(sizes.files):
                 Path(f"{mount.path}/tree/{folder}/{number}").write_bytes(b"x" * 4096)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(fill, range(sizes.folders)))
 
 
 def drop_caches() -> None:
@@ -100,11 +129,17 @@ def measure(mount: Mounted, command: list[str]) -> dict[str, float] | None:
 Results = dict[str, dict[str, list[dict[str, float] | None]]]
 
 
-def run_all(url: str, fighters: list[Contestant], runs: int, say: Callable[[str], None]) -> Results:
+def run_all(
+    url: str,
+    fighters: list[Contestant],
+    work: list[Workload],
+    runs: int,
+    say: Callable[[str], None],
+) -> Results:
     """Every workload on every contestant, ``runs`` times, the contestants in turn."""
-    results: Results = {title: {c.name: [] for c in fighters} for title, _, _ in WORKLOADS}
+    results: Results = {title: {c.name: [] for c in fighters} for title, _, _ in work}
     groups: list[list[Workload]] = []
-    for workload in WORKLOADS:
+    for workload in work:
         if workload[2]:
             groups.append([])
         groups[-1].append(workload)
@@ -191,24 +226,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", help="comma-separated contestants")
+    parser.add_argument("--latency", type=float, default=0.0, help="milliseconds to the server")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     fighters = contestants()
     if arguments.only:
         fighters = [c for c in fighters if c.name in arguments.only.split(",")]
     names = [fighter.name for fighter in fighters]
-    with server() as url:
-        prepare(url, contestants()[0])
-        results = run_all(url, fighters, arguments.runs, lambda line: print(line, flush=True))
+    sizes, name = (FAR, "mounts-far") if arguments.latency else (NEAR, "mounts")
+    with server(arguments.latency) as url:
+        prepare(url, contestants()[0], sizes)
+        results = run_all(
+            url,
+            fighters,
+            workloads(sizes),
+            arguments.runs,
+            lambda line: print(line, flush=True),
+        )
     table = medians(results)
     text = markdown(table, names)
-    machine = f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, bucket {BUCKET!r}"
+    kernel = f"{platform.system()} {platform.release()}"
+    machine = f"{kernel}, {os.cpu_count()} cores, {arguments.latency:g} ms to the server"
     print(f"\n{machine}, {time.strftime('%Y-%m-%d')}, medians of {arguments.runs}\n\n{text}")
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
-        (arguments.output / "mounts.json").write_text(json.dumps(results, indent=1))
-        (arguments.output / "mounts.md").write_text(text + "\n")
-        plot(table, names, arguments.output / "mounts.svg")
+        (arguments.output / f"{name}.json").write_text(json.dumps(results, indent=1))
+        (arguments.output / f"{name}.md").write_text(text + "\n")
+        plot(table, names, arguments.output / f"{name}.svg")
 
 
 if __name__ == "__main__":
