@@ -1,5 +1,6 @@
 """Messages of other releases, of S3 itself, and what is no message, on real mounts."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from urllib.parse import quote_plus
@@ -88,8 +89,11 @@ def test_s3s_own_word(shared: tuple[Cluster, Node], enveloped: str) -> None:
     node.do("os.listdir(at(''))")
     assert not node.do("answer = exists(args[0])", folder)
 
+    numbers = itertools.count(1)
+
     def record(event: str, key: str) -> str:
-        thing = {"key": quote_plus(f"data/{key}", safe="/"), "sequencer": "00AA"}
+        sequencer = f"00AA{next(numbers):06X}"
+        thing = {"key": quote_plus(f"data/{key}", safe="/"), "sequencer": sequencer}
         inner = {"bucket": {"name": cluster.bucket}, "object": thing}
         one = {"eventSource": "aws:s3", "eventName": f"{enveloped}{event}", "s3": inner}
         return json.dumps({"Records": [one]})

@@ -269,6 +269,13 @@ def test_put_if_none_match(store: ObjectStore) -> None:
     assert fetch(store, "file", 5) == b"third"
 
 
+def test_put_of_a_directory_that_is_there(store: ObjectStore) -> None:
+    store.put("folder/", b"", NONE, if_none_match=True)
+    with pytest.raises(PreconditionFailed):
+        store.put("folder/", b"", NONE, if_none_match=True)
+    store.put("folder/", b"", NONE)
+
+
 def test_put_if_match(store: ObjectStore) -> None:
     first = store.put("file", b"first", NONE)
     second = store.put("file", b"second", NONE, if_match=first.etag)

@@ -31,6 +31,7 @@ from yas3fs.events import (
 )
 from yas3fs.fs.entries import Directory
 from yas3fs.fs.files import OpenFiles
+from yas3fs.fs.records import Records
 from yas3fs.fs.volume import Volume
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Coherence:
         self._cache = cache
         self._set_kernel_timeout = set_kernel_timeout
         self._changing = threading.Lock()
+        self._records = Records()
         self.mode = Mode.STANDALONE
 
     def follow(self, volume: Volume, files: OpenFiles) -> None:
@@ -111,7 +113,7 @@ class Coherence:
             case Mkdir(path) | Rmdir(path) | Mknod(path) | Unlink(path) | Symlink(path):
                 self._look_again(path)
             case Metadata(path):
-                self._volume.forget(path)
+                self._attributes_changed(path)
             case Rename(old, new):
                 self._look_again(old)
                 self._look_again(new)
@@ -123,6 +125,12 @@ class Coherence:
                 self._reset(path)
             case ObjectChanged():
                 self._object_changed(event)
+
+    def _attributes_changed(self, path: str) -> None:
+        if self._volume.names.doubt_directory(path):
+            self._volume.invalidate(path)
+        else:
+            self._volume.forget(path)
 
     def _look_again(self, path: str, etag: str | None = None) -> None:
         """Names or content changed: whoever opens the file from now on asks the store.
@@ -143,12 +151,15 @@ class Coherence:
         if event.bucket != self._volume.settings.bucket:
             return
         path = self._volume.keys.path(event.key)
-        if path is None:
+        if path is None or self._records.is_old(event):
             return
         if event.change != "created":
             self._look_again(path)
-        elif not self._wrote(path, event.etag):
+        elif self._wrote(path, event.etag) and self._records.is_own(event):
+            return
+        else:
             self._look_again(path, event.etag)
+        self._records.heeded(event)
 
     def _wrote(self, path: str, etag: str | None) -> bool:
         """Whether this node stored the version, and nobody has told of another since."""

@@ -167,7 +167,11 @@ class Filesystem:
                 assert isinstance(entry, Directory)
                 self.volume.before_write_to(key)
                 try:
-                    self.volume.store.put(key, b"", self.volume.headers_of(key, entry))
+                    headers = self.volume.headers_of(key, entry)
+                    self.volume.store.put(key, b"", headers, if_none_match=True)
+                except PreconditionFailed as error:
+                    self.volume.forget(path)
+                    raise Exists(path) from error
                 except StoreError:
                     self.volume.forget(path)
                     raise

@@ -296,6 +296,20 @@ class Namespace:
                     for asking in entry.asking:
                         asking.all_doubted = True
 
+    def doubt_directory(self, path: str) -> bool:
+        """Ask again about a directory's own attributes, and whether it has an object.
+
+        What is in it is still believed. False when no directory is known there.
+        """
+        with self.lock:
+            node, parent = self.known(path), self.known(parent_of(path))
+            if not isinstance(node, Directory) or not isinstance(parent, Directory):
+                return False
+            node.checked, node.marker = NEVER, None
+            for asking in parent.asking:
+                asking.doubted.add(name_of(path))
+            return True
+
     def forget_above(self, path: str) -> list[str]:
         """Ask again whether the directories above ``path`` exist that have no object of their own.
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from yas3fs.errors import StoreError, Transient
 from yas3fs.events import Event, Metadata, Mkdir, Rmdir, Unlink, Upload
-from yas3fs.objectstore.protocol import Headers, ObjectStore, Written
+from yas3fs.objectstore.protocol import Buffer, Headers, ObjectStore, Written
 from yas3fs.objectstore.wrapping import StoreWrapper
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class AnnouncingStore(StoreWrapper):
     def _announce(self, operation: str, key: str, etag: str | None) -> None:
         if operation == "delete":
             self._say(key, Rmdir if key.endswith("/") else Unlink)
-        elif key.endswith("/") or self._path_of(key) == "/":
+        elif self._is_directory(key):
             self._say(key, Mkdir)
         else:
             self._say(key, lambda path: Upload(path, etag))
@@ -56,6 +56,29 @@ class AnnouncingStore(StoreWrapper):
         if path is not None:
             self._publish(make(path))
 
+    def put(
+        self,
+        key: str,
+        body: Buffer,
+        headers: Headers,
+        *,
+        if_match: str = "",
+        if_none_match: bool = False,
+    ) -> Written:
+        """A directory's object that may replace one only carries its attributes.
+
+        Whoever hears that need not forget what is below it.
+        """
+
+        def put() -> Written:
+            return self.inner.put(
+                key, body, headers, if_match=if_match, if_none_match=if_none_match
+            )
+
+        if if_none_match or not self._is_directory(key):
+            return self._run("put", key, put)
+        return self._tell_metadata(key, put)
+
     def copy(
         self,
         source: str,
@@ -64,16 +87,25 @@ class AnnouncingStore(StoreWrapper):
         headers: Headers | None = None,
         source_etag: str = "",
     ) -> Written:
+        def copy() -> Written:
+            return self.inner.copy(source, target, headers=headers, source_etag=source_etag)
+
         if source != target:
-            return super().copy(source, target, headers=headers, source_etag=source_etag)
+            return self._run("copy", target, copy)
+        return self._tell_metadata(target, copy)  # the bytes are the same
+
+    def _tell_metadata(self, key: str, call: Callable[[], Written]) -> Written:
         try:
-            written = self.inner.copy(source, target, headers=headers, source_etag=source_etag)
+            written = call()
         except BaseException as error:
             if _outcome_is_unknown(error):
-                self._say(target, Metadata)
+                self._say(key, Metadata)
             raise
-        self._say(target, Metadata)  # the bytes are the same
+        self._say(key, Metadata)
         return written
+
+    def _is_directory(self, key: str) -> bool:
+        return key.endswith("/") or self._path_of(key) == "/"
 
     def delete_many(self, keys: Sequence[str]) -> Sequence[tuple[str, Exception]]:
         stayed: set[str] = set()

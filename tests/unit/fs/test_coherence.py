@@ -198,6 +198,30 @@ def test_new_attributes_are_seen_and_content_is_kept(node: Node, name: str) -> N
     assert node.store.calls["get"] == 0
 
 
+def test_the_attributes_of_a_directory_are_not_what_is_in_it(node: Node) -> None:
+    node.put("d/", b"", 0o040755)
+    node.put("d/f", b"x")
+    node.put("d/e/", b"", 0o040755)
+    assert node.core.tree() == {"d": {"f": b"x", "e": {}}}
+    node.put("d/", b"", 0o040700)
+    node.settle()
+    node.apply(Metadata("/d"))
+    assert node.core.invalidated == ["/d"]
+    assert stat.S_IMODE(node.fs.getattr("/d").mode) == 0o700
+    cost = node.settle()
+    assert 0 < cost <= 2
+    assert node.core.tree("/d") == {"f": b"x", "e": {}}
+    assert node.settle() == 0
+
+
+def test_a_directory_whose_attributes_were_told_of_and_that_is_gone(node: Node) -> None:
+    node.put("d/", b"", 0o040755)
+    assert node.core.tree() == {"d": {}}
+    node.memory.delete("d/")
+    node.apply(Metadata("/d"))
+    assert not node.exists("/d")
+
+
 @pytest.mark.parametrize("kind", ["upload", "record"])
 def test_the_same_bytes_stored_again_have_other_attributes(node: Node, kind: str) -> None:
     etag = node.put("f", b"same")

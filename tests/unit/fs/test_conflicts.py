@@ -244,6 +244,16 @@ def test_o_excl_has_one_winner_whatever_the_mode(nodes: Nodes, detect: bool, siz
         other.fs.create("/f", flags, 0o644, CALLER)
 
 
+@pytest.mark.parametrize("detect", [True, False])
+def test_mkdir_has_one_winner_whatever_the_mode(nodes: Nodes, detect: bool) -> None:
+    one, other = nodes(detect_conflicts=detect), nodes(detect_conflicts=detect)
+    assert one.names() == other.names() == []
+    one.fs.mkdir("/d", 0o700, CALLER)
+    with pytest.raises(Exists):
+        other.fs.mkdir("/d", 0o755, CALLER)
+    assert other.fs.getattr("/d").mode & 0o777 == 0o700
+
+
 def test_without_detection_the_last_close_wins(nodes: Nodes) -> None:
     one, other = nodes(detect_conflicts=False), nodes(detect_conflicts=False)
     one.write("/f", b"old")

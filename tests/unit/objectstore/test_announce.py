@@ -37,8 +37,10 @@ def test_every_kind_of_write(bench: Bench) -> None:
     store = bench.store
     etag = store.put("data/a", b"1", PLAIN).etag
     assert bench.take() == [Upload("/a", etag)]
-    store.put("data/d/", b"", PLAIN)
+    store.put("data/d/", b"", PLAIN, if_none_match=True)
     assert bench.take() == [Mkdir("/d")]
+    store.put("data/d/", b"", PLAIN)
+    assert bench.take() == [Metadata("/d")]
     etag = store.copy("data/a", "data/d/b").etag
     assert bench.take() == [Upload("/d/b", etag)]
     store.copy("data/a", "data/a", headers=PLAIN)
@@ -77,12 +79,15 @@ def test_what_is_no_path_of_the_mount_is_not_announced(bench: Bench, key: str) -
 @pytest.mark.parametrize(("prefix", "key"), [("data", "data/"), ("", ".")])
 def test_the_root_is_a_directory(prefix: str, key: str) -> None:
     bench = Bench(prefix)
+    bench.store.put(key, b"", PLAIN, if_none_match=True)
     bench.store.put(key, b"", PLAIN)
-    assert bench.take() == [Mkdir("/")]
+    assert bench.take() == [Mkdir("/"), Metadata("/")]
 
 
 WRITES: list[tuple[str, Callable[[Bench], object], Event]] = [
     ("put", lambda b: b.store.put("data/a", b"2", PLAIN), Upload("/a", None)),
+    ("put", lambda b: b.store.put("data/d/", b"", PLAIN), Metadata("/d")),
+    ("put", lambda b: b.store.put("data/d/", b"", PLAIN, if_none_match=True), Mkdir("/d")),
     ("copy", lambda b: b.store.copy("data/a", "data/b"), Upload("/b", None)),
     ("copy", lambda b: b.store.copy("data/a", "data/a", headers=PLAIN), Metadata("/a")),
     ("delete", lambda b: b.store.delete("data/a"), Unlink("/a")),
