@@ -21,10 +21,11 @@ from yas3fs.errors import (
     NotFound,
     PreconditionFailed,
 )
+from yas3fs.fs.ahead import Ahead, Asked
 from yas3fs.fs.answers import Answers, has_local_children
 from yas3fs.fs.attributes import Defaults
-from yas3fs.fs.entries import FOREVER, NEVER, Asking, Directory, Entry, Scan
-from yas3fs.fs.keys import KeyMap, join, name_of, parent_of
+from yas3fs.fs.entries import FOREVER, NEVER, Asking, Directory, Entry
+from yas3fs.fs.keys import KeyMap, name_of, parent_of
 from yas3fs.fs.listing import read_listing
 from yas3fs.fs.namespace import Namespace, has_local_content
 from yas3fs.objectstore.protocol import ObjectInfo, ObjectStore
@@ -72,9 +73,10 @@ class Discovery:
         self._metadata = metadata
         self._now = now
         self._fetch = fetch
-        self._pending: dict[str, Future[None]] = {}
+        self._asked = Asked()
+        self._ahead = Ahead(namespace, self._asked, pool, self._ask_ahead, now)
         self._listings: dict[str, Future[None]] = {}
-        self._pending_lock = threading.RLock()
+        self._listings_lock = threading.RLock()
         self.dying: set[str] = set()
         """Keys whose objects are about to be deleted by this node: nobody is shown them."""
         self._answers = Answers(
@@ -136,13 +138,9 @@ class Discovery:
 
         Returns False when there is no such name; else what is known of it now is worth a look.
         """
-        with self._pending_lock:
-            waiting = self._pending.get(path)
-            if waiting is None:
-                mine: Future[None] = Future()
-                self._pending[path] = mine
-        if waiting is not None:
-            interrupts.result(waiting)
+        question, mine = self._asked.begin(path)
+        if not mine:
+            interrupts.result(question)
             return True
         asked_at = self._now()
         try:
@@ -153,19 +151,15 @@ class Discovery:
                 if entry is not None and self.believed(entry, asked_at):
                     return True
             self._names.used(parent_of(path), parent)
-            self._start_batch(path, parent)
+            if self._fresh(parent.complete_at):
+                self._ahead.missed(path, parent)
             touched = self._names.asking(parent)
             try:
                 return self._ask_now(path, parent, name, entry, touched)
             finally:
                 self._names.answered(parent, touched)
         finally:
-            self._settle(path, mine)
-
-    def _settle(self, path: str, mine: "Future[None]") -> None:
-        with self._pending_lock:
-            self._pending.pop(path, None)
-        mine.set_result(None)
+            self._asked.settle(path, question)
 
     def _relist(self, path: str, parent: Directory, entry: Entry) -> bool:
         """Many stale names of one directory: one listing confirms them by the thousand."""
@@ -182,27 +176,40 @@ class Discovery:
     ) -> bool:
         if entry is None:
             return self._ask_unknown(path, parent, name, touched)
-        first, second = self._ask_file, self._ask_directory
+        asked = (path, parent, name, touched)
         if isinstance(entry, Directory):
-            first, second = second, first
-        return first(path, parent, name, touched) or second(path, parent, name, touched)
+            return self._ask_directory(*asked) or self._ask_file(*asked)
+        return self._ask_file(*asked) or self._ask_directory(*asked)
 
-    def _ask_file(self, path: str, parent: Directory, name: str, touched: Asking) -> bool:
-        """HEAD the name as a file; whether there is one."""
+    def _ask_file(
+        self,
+        path: str,
+        parent: Directory,
+        name: str,
+        touched: Asking,
+        *,
+        content: bool | None = None,
+    ) -> bool:
+        """HEAD the name as a file; whether there is one.
+
+        ``content``: whether it is likely to be read next; None: as far as its neighbours tell.
+        """
         asked_at = self._now()
-        info = self._get_small(path, parent, parent.children.get(name))
+        if content is None:
+            content = 2 * parent.opened >= parent.misses - 1
+        info = self._get_small(path, parent.children.get(name)) if content else None
         if info is None:
             info = self._head(self._keys.file(path))
         return self._answers.take_head(path, parent, name, info, touched, asked_at)
 
-    def _get_small(self, path: str, parent: Directory, entry: Entry | None) -> ObjectInfo | None:
+    def _get_small(self, path: str, entry: Entry | None) -> ObjectInfo | None:
         """GET in place of HEAD, for a small file that is likely to be read next.
 
         It costs the same, and the content comes along. None when HEAD has to answer.
         """
         if entry is None or entry.known or isinstance(entry, Directory) or not self._metadata:
             return None
-        if not 0 < entry.size <= _SMALL or 2 * parent.opened < parent.misses - 1:
+        if not 0 < entry.size <= _SMALL:
             return None
         key = self._keys.file(path)
         if key in self.dying:
@@ -293,7 +300,7 @@ class Discovery:
 
     def _list_ahead(self, path: str, directory: Directory) -> "Future[None]":
         """List the first page in the pool; whoever asks meanwhile shares it."""
-        with self._pending_lock:
+        with self._listings_lock:
             under_way = self._listings.get(path)
             if under_way is not None:
                 return under_way
@@ -332,44 +339,23 @@ class Discovery:
 
     # -- many names ------------------------------------------------------------------------
 
-    def _start_batch(self, path: str, parent: Directory) -> None:
-        """The second unknown name in a row of a listed directory: ask for its neighbours too."""
-        if not self._fresh(parent.complete_at):
-            return
-        parent.misses += 1
-        if parent.misses < 2:
-            return
-        with self._names.lock:
-            if parent.scan is None:
-                parent.scan = Scan([n for n, e in parent.children.items() if not e.known])
-            ahead = parent.scan.batch(name_of(path))
-            batch = [n for n in ahead if n in parent.children and not parent.children[n].known]
-        folder = parent_of(path)
-        for name in batch:
-            sibling = join(folder, name)
-            with self._pending_lock:
-                if sibling in self._pending:
-                    continue
-                future: Future[None] = Future()
-                self._pending[sibling] = future
-            try:
-                self._pool.submit(self._ask_ahead, sibling, parent, name, future)
-            except RuntimeError:
-                self._settle(sibling, future)
-
-    def _ask_ahead(self, path: str, parent: Directory, name: str, mine: "Future[None]") -> None:
-        """One of a batch; a failure is for whoever asks for this very name."""
+    def _ask_ahead(self, path: str, parent: Directory, name: str, content: bool) -> None:
         touched = self._names.asking(parent)
         try:
             if isinstance(parent.children.get(name), Directory):
                 self._ask_directory(path, parent, name, touched, ahead=True)
             else:
-                self._ask_file(path, parent, name, touched)
-        except Exception as error:  # noqa: BLE001 - asked on suspicion: nobody waits for the error
-            _log.debug("attributes of %r not fetched ahead: %s", path, error)
+                self._ask_file(path, parent, name, touched, content=content)
         finally:
             self._names.answered(parent, touched)
-            self._settle(path, mine)
+
+    def read_directory(self, path: str) -> list[str]:
+        """As :meth:`list_directory`, for somebody who may walk on from there."""
+        names = self.list_directory(path)
+        directory = self._names.known(path)
+        if isinstance(directory, Directory):
+            self._ahead.listed(path, directory)
+        return names
 
     def list_directory(self, path: str) -> list[str]:
         """The names in the directory, asking the store when what is known is not fresh."""

@@ -154,10 +154,10 @@ class Scan:
 
     __slots__ = ("_names", "_next", "_window")
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], first: int = _FIRST_BATCH) -> None:
         self._names = names
         self._next = -1
-        self._window = _FIRST_BATCH
+        self._window = first
 
     def batch(self, asked: str) -> list[str]:
         """The names to ask for together with ``asked``."""

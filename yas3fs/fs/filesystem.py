@@ -78,7 +78,7 @@ class Filesystem:
         return DirectoryHandle(path, self.volume.discovery.directory(path), self._list_names)
 
     def _list_names(self, path: str) -> list[str]:
-        names = self.volume.discovery.list_directory(path)
+        names = self.volume.discovery.read_directory(path)
         if self.volume.settings.prefetch:
             self._prefetch_content(path)
         self.volume.names.trim()
