@@ -1,5 +1,6 @@
 """Whether a mount would work, tried without mounting it: what ``check-config --live`` asks."""
 
+import os
 from collections.abc import Callable, Iterator
 
 from yas3fs.config.mount_config import MountConfig
@@ -42,7 +43,9 @@ def _check_mountpoint(config: MountConfig) -> None:
     found = mounts.mount_at(config.mountpoint)
     if found is not None and found.fstype == mounts.FUSE_TYPE and found.source == config.url:
         return  # it is mounted, and works
-    mountpoint.prepare(config.mountpoint, mkdir=False, nonempty=config.nonempty or config.mkdir)
+    if config.mkdir and not os.path.lexists(config.mountpoint):
+        return
+    mountpoint.prepare(config.mountpoint, mkdir=False, nonempty=config.nonempty)
 
 
 def _check_topic(config: MountConfig) -> None:

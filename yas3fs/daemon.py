@@ -273,8 +273,11 @@ def _background(config: ServiceConfig, reload: Reload | None, make: MakeMount, w
         os.close(writer)
 
     mask = os.umask(0)
-    # An autofs mount lets only the process group that it belongs to mount over it.
+    # An autofs mount lets only the process group that it belongs to mount over it: there the
+    # process stays in that group, and is only no child of whoever waits any more.
     automounted = any(_is_automounted(mount.mountpoint) for mount in config.mounts)
+    if automounted and os.fork():
+        os._exit(OK)
     context = daemon.DaemonContext(
         detach_process=not automounted,
         working_directory="/",

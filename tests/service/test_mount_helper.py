@@ -134,6 +134,9 @@ def test_an_entry_of_the_file_by_name(place: Place) -> None:
     assert place.source == "s3://good/entry"
     with pytest.raises(OSError, match="Read-only"):
         (place.path / "file").touch()
+    assert place.umount().returncode == 0
+    assert place.mount("/some/where/media").returncode == 0  # as mount(8) hands it on
+    assert place.source == "s3://good/entry"
     unknown = place.mount("medla")
     assert unknown.returncode == 1
     assert "did you mean media?" in unknown.stderr

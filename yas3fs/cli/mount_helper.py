@@ -109,7 +109,8 @@ def _service(arguments: argparse.Namespace, environment: Mapping[str, str]) -> S
         return Service((found.mount,), found.process, found.warnings)
     return load_service(
         environment.get("YAS3FS_CONFIG") or DEFAULT_FILE,
-        only=[arguments.spec],
+        # mount(8) takes a name for a path where there is a folder of that name.
+        only=[os.path.basename(arguments.spec)],
         given=given,
         fuse_options=passed,
         mountpoint=directory,

@@ -10,6 +10,7 @@ from typing import Any
 from yas3fs.cli.command import FAILED, OK, Command
 from yas3fs.cli.progress import progress, progress_ended
 from yas3fs.cli.table import declare_json, show, size
+from yas3fs.config.options import BY_NAME
 from yas3fs.config.resolve import runtime_folder
 from yas3fs.control.sockets import ask, served_sockets
 from yas3fs.errors import ControlFailed, MountError
@@ -43,7 +44,7 @@ def _declare_process(parser: argparse.ArgumentParser) -> None:
         "--runtime-path",
         metavar="FOLDER",
         default=runtime_folder(),
-        help="folder of the control sockets (default: %(default)s)",
+        help=f"folder of the control sockets (default: {BY_NAME['runtime_path'].default_text})",
     )
 
 
