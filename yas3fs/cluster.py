@@ -46,6 +46,8 @@ class Cluster:
         self._controls: Controls | None = None
         self._switch: Callable[[Switch], None] | None = None
         self._counters = Counters(_log)
+        self._told: set[str] = set()
+        """Actions that were refused and logged: one line for each is enough."""
 
     def listen(
         self, filesystem: Filesystem, coherence: Coherence, switch: Callable[[Switch], None]
@@ -101,7 +103,9 @@ class Cluster:
         action = control_action(event)
         if action is not None and action not in self._allowed:
             self._counters.count("refused")
-            _log.warning("%r of another node is not obeyed (--remote-control)", event)
+            if action not in self._told:
+                _log.warning("%r of another node is not obeyed (--remote-control)", event)
+            self._told.add(action)
         elif isinstance(event, Ping):
             self.publisher.publish(self._status())
         elif isinstance(event, Setting):

@@ -56,6 +56,7 @@ class Mount:
         self._served: SwitchableFilesystem | None = None
         self._switching = threading.Lock()
         self._switches: Pool | None = None
+        self._wanted: Switch | None = None
         self._settling: threading.Timer | None = None
         self._ending = False
         self._cluster: Cluster | None = None
@@ -213,9 +214,14 @@ class Mount:
     def _asked_to_switch(self, event: Switch) -> None:
         """Another node's wish; seen to aside, for it takes a while and the listener has more."""
         assert self._switches is not None
-        self._switches.submit(self._switch_or_stay, event)
+        self._wanted = event  # of several that come while one is seen to, the last counts
+        if self._switches.load < 2:
+            self._switches.submit(self._switch_or_stay)
 
-    def _switch_or_stay(self, event: Switch) -> None:
+    def _switch_or_stay(self) -> None:
+        event, self._wanted = self._wanted, None
+        if event is None:
+            return
         assert self._cluster is not None
         try:
             self.switch(event.bucket, event.prefix)

@@ -145,12 +145,19 @@ class Cluster:
             return [*words, "--hostname", "127.0.0.1", "--port", servers.free_port()]
         return [*words, "--new-queue"]
 
-    def begin(self, *options: object, transport: str = "sqs", notify: str = "") -> Node:
-        """A node that may not be ready yet."""
+    def begin(
+        self,
+        *options: object,
+        transport: str = "sqs",
+        notify: str = "",
+        python_path: Path | None = None,
+    ) -> Node:
+        """A node that may not be ready yet; modules in ``python_path`` come before all others."""
         self._count += 1
         name = f"node{self._count}"
         words = [*self.words(transport, notify=notify), "--id", name, *options]
-        node = Node(self.folder, self.bucket, self.s3, words, name=name)
+        variables = {} if python_path is None else {"PYTHONPATH": f"{python_path}:{ROOT}"}
+        node = Node(self.folder, self.bucket, self.s3, words, name=name, variables=variables)
         self._enter(node)
         return node
 

@@ -45,13 +45,13 @@ VERBS = ["write", "append", "replace", "truncate", "chmod", "rename", "unlink", 
 MAY_FAIL = {"ENOENT", "EEXIST", "ENOTEMPTY", "EISDIR", "ENOTDIR", "ESTALE", "EINVAL", "ELOOP"}
 
 
-def work(node: Node, number: int, seed: int, failures: list[str]) -> None:
+def work(node: Node, number: int, seed: int, failures: list[str], rounds: int = ROUNDS) -> None:
     """Own names are nobody else's; shared ones are anybody's, so that verbs on them may fail."""
     draw = random.Random(seed * 10 + number)
     names = [f"own{number}-{n}" for n in range(4)] + [f"shared-{n}" for n in range(4)]
     names += [f"shared-0/{n}" for n in "ab"]
     try:
-        for turn in range(ROUNDS):
+        for turn in range(rounds):
             verb, name, other = draw.choice(VERBS), draw.choice(names), draw.choice(names)
             text = f"{number}:{turn}" * draw.randrange(1, 200)
             refused = node.do(STEP, verb, name, other, text)

@@ -22,6 +22,7 @@ class Controls:
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
         self._chosen: dict[str, Setting] = {}
+        self._told: set[str] = set()
 
     def set(self, setting: Setting) -> bool:
         """Let ``setting`` hold from now on; False when it means nothing here."""
@@ -30,7 +31,9 @@ class Controls:
             self._chosen[setting.name] = setting
             _log.info("%s is %d now, as another node asked", setting.name, setting.value)
         else:
-            _log.warning("%s does not apply here: another node asked for it", setting.name)
+            if setting.name not in self._told:
+                _log.warning("%s does not apply here: another node asked for it", setting.name)
+            self._told.add(setting.name)
         return known
 
     def follow(self, volume: Volume) -> None:

@@ -1,7 +1,8 @@
 """The ear of the process: hears by one transport what every topic says, and tells the mounts.
 
 **Proof.** That a node hears is proved, not assumed: any message of a topic proves it, as of the
-moment SNS took that message. When a topic is silent for :attr:`Listener.interval` seconds, a
+moment SNS took that message; its own last heartbeat as of the moment it was sent, by no other clock
+than its own. When a topic is silent for :attr:`Listener.interval` seconds, a
 heartbeat goes out through it, and comes back to its sender and to all other nodes. Whoever's
 timer runs out first breaks the silence for all, so a cluster of any size sends one heartbeat per
 interval, not one per node. A heartbeat that does not come back is repeated every few seconds; a
@@ -268,7 +269,7 @@ class Listener:
 
     def _heard(self, delivery: Delivery) -> None:
         """Tell the mounts. MalformedMessage, or ApplyFailed after every mount was told."""
-        self._prove(delivery)
+        self._prove(delivery.topic_arn, delivery.age)
         message = read_message(delivery.text)
         with self._lock:
             mounts = self._audience(delivery.topic_arn)
@@ -276,7 +277,7 @@ class Listener:
         failed = False
         for event in message.events:
             if isinstance(event, Heartbeat):
-                self._measure(delivery.topic_arn, message.sender, event)
+                self._come_back(delivery.topic_arn, message.sender, event)
                 continue
             if isinstance(event, Setting | Switch) and not (delivery.topic_arn or alone):
                 self._counters.warn("nameless", "a setting without a topic was not applied")
@@ -288,13 +289,16 @@ class Listener:
         if failed:
             raise ApplyFailed("a mount could not apply a message")
 
-    def _measure(self, topic_arn: str, sender: str, beat: Heartbeat) -> None:
+    def _come_back(self, topic_arn: str, sender: str, beat: Heartbeat) -> None:
+        """The last heartbeat of ours is no older than we know, whatever the clocks say."""
         now = self._clock.monotonic()
         with self._lock:
             topic = self._topics.get(topic_arn)
             ours = topic is not None and any(mount.node_id == sender for mount in topic.mounts)
-            if topic is not None and ours and topic.heartbeats == beat.number:
-                topic.lag = now - topic.beat_at
+            if topic is None or not ours or topic.heartbeats != beat.number:
+                return
+            lag = topic.lag = now - topic.beat_at
+        self._prove(topic_arn, lag)
 
     def _audience(self, topic_arn: str) -> list[Subscription]:
         """Who hears a topic; everyone when the message does not tell which it came through."""
@@ -303,13 +307,13 @@ class Listener:
             return list(topic.mounts) if topic is not None else []
         return [mount for topic in self._topics.values() for mount in topic.mounts]
 
-    def _prove(self, delivery: Delivery) -> None:
+    def _prove(self, topic_arn: str, age: float) -> None:
         now = self._clock.monotonic()
         with self._lock:
-            topic = self._topics.get(delivery.topic_arn)
+            topic = self._topics.get(topic_arn)
             if topic is None:
                 return
-            at = now - delivery.age
+            at = now - age
             if topic.heard_at is None or at > topic.heard_at:
                 topic.heard_at = at
             if now - topic.heard_at > self.timeout:

@@ -225,6 +225,24 @@ def test_how_long_a_heartbeat_takes_to_come_back(
     assert listener.state().topics[0].lag == pytest.approx(0.5)
 
 
+def test_a_clock_that_is_wrong_does_not_make_a_node_deaf(
+    listener: Listener, transport: FakeTransport, clock: ManualClock
+) -> None:
+    """By HTTP the age of a message is reckoned by the node's own clock."""
+    mount = Mount(listener)
+    listener.look()
+    clock.advance(0.5)
+    transport.deliver(said(Mknod("/a"), age=1800.0))
+    assert mount.changes == []
+    transport.deliver(said(Heartbeat(1), sender="other", age=1800.0))
+    assert mount.changes == []
+    transport.deliver(said(Heartbeat(1), sender="me", age=1800.0))
+    assert mount.changes == [True]
+    clock.advance(60.0)  # 60.5 since it was sent
+    listener.look()
+    assert mount.changes == [True, False]
+
+
 def test_a_heartbeat_that_is_not_heard_is_repeated(
     listener: Listener, transport: FakeTransport, clock: ManualClock
 ) -> None:

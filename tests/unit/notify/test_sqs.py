@@ -311,3 +311,18 @@ def test_short_polls_pause_and_can_be_stopped(clients: FakeClients, heard: Heard
     sqs.wait_for(lambda: bool(sqs.named("receive_message")))
     made.close()
     assert len(sqs.named("receive_message")) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_was_killed_is_replaced(
+    clients: FakeClients, transport: SqsTransport, heard: Heard
+) -> None:
+    thread = transport._thread
+    assert thread is not None
+    clients.fake_sqs.failures["receive_message"].append(SystemExit())  # type: ignore[arg-type]
+    clients.fake_sqs.put(transport.queue_url, enveloped("a"))  # ends the poll under way
+    thread.join(WITHIN)
+    assert not thread.is_alive()
+    transport.renew()
+    clients.fake_sqs.put(transport.queue_url, enveloped("b"))
+    heard.wait_for("b")
