@@ -158,6 +158,11 @@ def install_rest(root: Path, zsh: str, units: str) -> None:
     copies = {
         **{ROOT / name: documents / Path(name).name for name in DOCUMENTS},
         **{path: documents / "examples" / path.name for path in (ROOT / "etc/examples").iterdir()},
+        **{
+            path: documents / "examples" / path.relative_to(ROOT / "etc")
+            for path in (ROOT / "etc/aws").rglob("*")
+            if path.is_file()
+        },
         **{path: root / units / path.name for path in (ROOT / "systemd").iterdir()},
         ROOT / "etc/yas3fs.yaml": root / "etc/yas3fs.yaml",
         ROOT / "etc/yas3fs.schema.json": root / "usr/share/yas3fs/yas3fs.schema.json",

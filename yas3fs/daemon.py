@@ -39,8 +39,10 @@ from yas3fs.fuse import mountpoint, mounts
 from yas3fs.keeper import Keeper, MakeMount, Mount, one_line
 from yas3fs.pulse import Pulse
 from yas3fs.requests import Reload, Requests
+from yas3fs.runtime.imds import InstanceMetadata
 from yas3fs.service import Service
 from yas3fs.systemd import Systemd
+from yas3fs.termination import TerminationWatch
 
 OK, FAILED, WRONG_INPUT = 0, 1, 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -70,8 +72,8 @@ class _News:
         """A mount has changed its state."""
         self._waiting.put(_CHANGED)
 
-    def put_back(self, word: str) -> None:
-        """Let ``word`` be news again."""
+    def tell(self, word: str) -> None:
+        """Let ``word`` be news: a reason to end."""
         self._waiting.put(word)
 
     def next(self) -> str:
@@ -121,6 +123,10 @@ def _live(config: ServiceConfig, reload: Reload | None, make: MakeMount, announc
             pulse = Pulse(service, systemd)
             pulse.start()
             stack.callback(pulse.stop)
+            if process.drain_on_termination:
+                watch = TerminationWatch(InstanceMetadata.from_environment(), news.tell)
+                watch.start()
+                stack.callback(watch.stop)
             failed, message = _begin(service, systemd, news, quiet=quiet)
             if failed is None:
                 announce(OK, remark)
@@ -147,7 +153,7 @@ def _begin(
         _stop(service, systemd)
         return FAILED, f"stopped before the mount was ready ({word})"
     if word != _CHANGED:
-        news.put_back(word)  # it came just as the last mount was there
+        news.tell(word)  # it came just as the last mount was there
     if service.counts()[0] == 0 and any(keeper.failure for keeper in service.keepers()):
         return _give_up(service, systemd, quiet=quiet)
     _settle_memory()

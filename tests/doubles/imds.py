@@ -20,6 +20,7 @@ class Imds:
     endpoint: str
     answers: dict[str, bytes]
     asked: list[str] = field(default_factory=list)
+    token: str = TOKEN
     refused: int = 0
     """Requests without a token: version 1's."""
 
@@ -39,10 +40,10 @@ def imds(answers: Mapping[str, bytes]) -> Iterator[Imds]:
         def do_PUT(self) -> None:
             wants = self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
             good = wants and self.path == "/latest/api/token"
-            self._say(200 if good else 400, TOKEN.encode() if good else b"")
+            self._say(200 if good else 400, service.token.encode() if good else b"")
 
         def do_GET(self) -> None:
-            if self.headers["X-aws-ec2-metadata-token"] != TOKEN:
+            if self.headers["X-aws-ec2-metadata-token"] != service.token:
                 service.refused += 1
                 self._say(401, b"")
                 return

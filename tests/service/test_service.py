@@ -285,6 +285,17 @@ def test_an_instance_comes_up_with_nothing_but_its_user_data(manager: Manager) -
         manager.end()
 
 
+def test_the_end_of_an_instance_is_a_reason_to_end(manager: Manager) -> None:
+    manager.extra = ["drain-on-termination: yes"]
+    manager.write(one="s3://good/one")
+    with imds({"meta-data/autoscaling/target-lifecycle-state": b"Terminated"}) as service:
+        process = manager.start(**service.environment, AWS_EC2_METADATA_DISABLED="")
+        _, said = process.communicate(timeout=60)
+    assert process.returncode in {0, 1}  # it may come before the mount is there
+    assert "the Auto Scaling group terminates this instance" in said
+    assert mount_at(str(manager.place("one"))) is None
+
+
 def test_a_pid_file_is_held_by_one(manager: Manager) -> None:
     manager.write(one="s3://good/one")
     pid_file = manager.folder / "pid"

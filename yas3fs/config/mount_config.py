@@ -133,5 +133,6 @@ class ProcessConfig:
     """Folder of the control socket."""
     metrics: str
     """``HOST:PORT`` of the HTTP server for /metrics and /healthz; empty for none."""
+    drain_on_termination: bool
     cache_total: int | None
     """Bytes of content that all mounts keep in memory together; None lets the machine decide."""

@@ -374,6 +374,14 @@ _PROCESS = (
         default_text="none",
     ),
     Option(
+        "drain_on_termination",
+        Group.PROCESS,
+        Kind.SWITCH,
+        "upload what is due and unmount when EC2 announces the end of the instance: by a spot "
+        "notice, or through the lifecycle hook of an Auto Scaling group",
+        default=False,
+    ),
+    Option(
         "cache_total",
         Group.PROCESS,
         Kind.SIZE,

@@ -16,7 +16,7 @@ ENDPOINT = "http://169.254.169.254"
 _TIMEOUT = 2.0
 """Seconds; the service answers within milliseconds or is not there."""
 _LIFETIME = 300
-"""Seconds that a token is good for; it is asked for anew by every :class:`InstanceMetadata`."""
+"""Seconds that a token is good for; it is asked for anew when it has expired."""
 _LONGEST = 1024 * 1024
 """User data has 16 KiB at most; more than this is no answer of the service."""
 
@@ -44,10 +44,13 @@ class InstanceMetadata:
         Raises MetadataUnavailable when the service does not answer.
         """
         try:
-            if not self._token:
-                seconds = {"X-aws-ec2-metadata-token-ttl-seconds": str(_LIFETIME)}
-                self._token = self._ask("PUT", "api/token", seconds).decode("ascii").strip()
-            return self._ask("GET", path, {"X-aws-ec2-metadata-token": self._token})
+            try:
+                return self._get(path)
+            except urllib.error.HTTPError as error:
+                if error.code != 401:
+                    raise
+            self._token = ""  # it has expired
+            return self._get(path)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
@@ -59,6 +62,12 @@ class InstanceMetadata:
     def text(self, path: str) -> str:
         """As :meth:`get`, one line of text; empty where there is nothing."""
         return (self.get(path) or b"").decode("utf-8", "replace").strip()
+
+    def _get(self, path: str) -> bytes:
+        if not self._token:
+            seconds = {"X-aws-ec2-metadata-token-ttl-seconds": str(_LIFETIME)}
+            self._token = self._ask("PUT", "api/token", seconds).decode("ascii").strip()
+        return self._ask("GET", path, {"X-aws-ec2-metadata-token": self._token})
 
     def _ask(self, method: str, path: str, headers: dict[str, str]) -> bytes:
         url = f"{self._endpoint}/latest/{path}"

@@ -42,6 +42,7 @@ def process(log: str = "", *, foreground: bool = False, debug: bool = False) -> 
         pid_file="",
         runtime_path="",
         metrics="",
+        drain_on_termination=False,
         cache_total=None,
     )
 
