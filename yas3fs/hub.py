@@ -34,6 +34,8 @@ class _Way:
     hostname: str
     ec2_hostname: bool
     port: int | None
+    certificate: str
+    key: str
     wait: float
     polling: float
     timeout: float
@@ -151,6 +153,8 @@ class Hub:
             hostname=config.hostname if by_http else "",
             ec2_hostname=by_http and config.ec2_hostname,
             port=config.port,
+            certificate=config.tls_certificate,
+            key=config.tls_key,
             wait=0.0 if by_http else config.queue_wait,
             polling=0.0 if by_http else config.queue_polling,
             timeout=config.listener_timeout,
@@ -183,6 +187,6 @@ class Hub:
             source = aws_certificates(config.ca_bundle, config.proxy)
         return HttpTransport(
             clients,
-            HttpOptions(hostname, port),
+            HttpOptions(hostname, port, certificate=config.tls_certificate, key=config.tls_key),
             Certificates(source, per_minute=_OWN_ENDPOINT if config.notify_endpoint else 60),
         )

@@ -294,6 +294,7 @@ class Mount:
                 place.filesystem.forget("/")
             for place in self._places[:-1]:
                 if not place.filesystem.files.in_use:
+                    _log.info("nobody uses %s any more", place.config.url)
                     self._places.remove(place)
                     self._served.leave(place.filesystem)
                     place.filesystem.drain()

@@ -62,6 +62,24 @@ def test_everything_is_the_other_trees(cluster: Cluster) -> None:
     assert one.terminate() == 0
 
 
+def test_a_place_that_nobody_uses_any_more_is_left(cluster: Cluster) -> None:
+    """As soon as nothing can be under way there; one with an open file only after that."""
+    (node,) = cluster.start(1, "--retry-budget", 1, "--read-timeout", 1)
+    node.do("write('f', 'x'); kept = open(at('f')); kept.read()")
+    switch(cluster, [node], "second")
+    switch(cluster, [node], "third")
+    base = f"s3://{cluster.bucket}"
+    eventually(lambda: node.logged(f"nobody uses {base}/second any more"), 60.0, "the end of it")
+    assert not node.logged(f"nobody uses {base}/data any more")
+    assert node.do("kept.seek(0); answer = kept.read()") == "x"
+    node.do("kept.close()")
+    switch(cluster, [node], "fourth")
+    eventually(lambda: node.logged(f"nobody uses {base}/data any more"), 60.0, "the end of it")
+    node.do("write('f', 'of the fourth')")
+    assert get(cluster, "fourth/f") == b"of the fourth"
+    assert node.terminate() == 0
+
+
 def test_another_bucket_and_settings_that_were_made(
     cluster: Cluster, sns_server: servers.Server
 ) -> None:

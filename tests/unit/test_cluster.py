@@ -1,11 +1,15 @@
 """The rules of one mount among others, without a network."""
 
 import math
+import socket
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.doubles.plugin import certificate  # noqa: F401
+from tests.doubles.servers import free_port
 from tests.functional.core import CALLER, Core
 from yas3fs import __version__
 from yas3fs.cluster import Cluster
@@ -196,6 +200,31 @@ def test_a_ping_is_answered_by_who_this_is_and_how_it_is(make: Callable[..., Ben
     heard = {"endpoint": "arn:queue", "lag": 0.0123, "listener_events": 5}
     assert status.details.items() >= {**heard, "publisher_waiting": 0}.items()
     assert not bench.applied
+
+
+def test_a_listener_with_a_certificate_speaks_https(
+    tmp_path: Path,
+    certificate: tuple[Path, Path],  # noqa: F811
+) -> None:
+    given = {
+        **{"url": "s3://bucket", "topic": ARN, "port": str(free_port()), "hostname": "localhost"},
+        **{"tls_certificate": str(certificate[0]), "tls_key": str(certificate[1])},
+    }
+    texts = [Given(name, text, f"--{name}") for name, text in given.items()]
+    config = resolve(texts, "/mnt/here", environment={}).mount
+    transport = Hub()._transport(config)
+    transport.open(lambda _: None, lambda _: None)
+    try:
+        assert transport.endpoint == f"https://localhost:{config.port}/sns"
+        trusting = ssl.create_default_context(cafile=str(certificate[0]))
+        with (
+            socket.create_connection(("127.0.0.1", config.port or 0), 10) as plain,
+            trusting.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+        ):
+            secure.sendall(b"GET /sns HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert secure.recv(100).startswith(b"HTTP/1.1 4")
+    finally:
+        transport.close()
 
 
 def test_two_mounts_of_one_name_are_two_nodes(make: Callable[..., Bench]) -> None:

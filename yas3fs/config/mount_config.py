@@ -86,6 +86,8 @@ class MountConfig:
     hostname: str
     ec2_hostname: bool
     port: int | None
+    tls_certificate: str
+    tls_key: str
     listener_timeout: float
     remote_control: str
     notify_endpoint: str

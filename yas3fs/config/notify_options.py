@@ -46,6 +46,23 @@ NOTIFICATION_OPTIONS = (
         default_text="none",
     ),
     Option(
+        "tls_certificate",
+        Group.NOTIFICATIONS,
+        Kind.PATH,
+        "the HTTP listener's certificate, in PEM: SNS then posts by HTTPS, and wants one of a "
+        "public authority",
+        metavar="FILE",
+        default_text="none: plain HTTP, with signed messages",
+    ),
+    Option(
+        "tls_key",
+        Group.NOTIFICATIONS,
+        Kind.PATH,
+        "the certificate's private key, in PEM",
+        metavar="FILE",
+        default_text="in the certificate's file",
+    ),
+    Option(
         "queue",
         Group.NOTIFICATIONS,
         Kind.TEXT,

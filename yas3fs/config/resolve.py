@@ -169,6 +169,10 @@ def _listen(values: dict[str, Any], origins: Mapping[str, str]) -> None:
         raise ConfigError("--port needs --hostname or --ec2-hostname, where SNS finds this node")
     if (values["hostname"] or values["ec2_hostname"]) and not by_http:
         raise ConfigError("--hostname and --ec2-hostname need --port")
+    if values["tls_certificate"] and not by_http:
+        raise ConfigError("--tls-certificate needs --port")
+    if values["tls_key"] and not values["tls_certificate"]:
+        raise ConfigError("--tls-key needs --tls-certificate")
     if values["notify_endpoint"]:
         values["notify_endpoint"] = parse_endpoint(
             values["notify_endpoint"], origins["notify_endpoint"]

@@ -1,7 +1,7 @@
 """Queues and subscriptions that dead nodes left behind.
 
-A queue is an orphan when a node made it for itself (it has our tags) long enough ago, only the
-topic may send to it, and nobody reads it: a heartbeat that is put into it, which a node takes at
+A queue is an orphan when a node made it for itself (it has our tags) long enough ago, the topic
+may send to it, and nobody reads it: a heartbeat that is put into it, which a node takes at
 once and ignores, lies there still after some seconds. Whoever answers a ping names its queue, and
 is left alone whatever SQS says of the queue.
 
@@ -132,14 +132,14 @@ class Orphans:
         return Found("queue", name, verdict, url, tags[TAG_NODE], old)
 
     def _is_of_the_topic(self, policy: str) -> bool:
-        """Whether this topic, and no other, may send to the queue."""
+        """Whether this topic may send to the queue; perhaps others of the same process, too."""
         try:
             statements = json.loads(policy)["Statement"]
             sources = [one["Condition"]["ArnEquals"]["aws:SourceArn"] for one in statements]
         except (ValueError, KeyError, TypeError):
             return False
         flat = [arn for one in sources for arn in ([one] if isinstance(one, str) else one)]
-        return flat == [self._topic_arn]
+        return self._topic_arn in flat
 
     def _judge(self, found: list[Found], patience: float) -> list[Found]:
         """Of the queues that may be orphans, those are that never let go of a heartbeat."""

@@ -176,6 +176,8 @@ def test_a_retired_option_is_warned_of_once() -> None:
         ({"queue": "q"}, "--queue needs --topic"),
         ({"new_queue": "yes"}, "--new-queue needs --topic"),
         ({"port": "80"}, "--port needs --topic"),
+        ({"tls_certificate": "/c"}, "--tls-certificate needs --port"),
+        ({"tls_key": "/k"}, "--tls-key needs --tls-certificate"),
         ({"port": "x"}, "--port: 'x' is not valid: give a whole number, from 1 to 65535"),
         ({"no_sign": "yes", "profile": "p"}, "--no-sign and --profile contradict each other"),
         ({"no_sign": "yes", "role_arn": "r"}, "--no-sign and --role-arn contradict each other"),
