@@ -85,6 +85,11 @@ class Cluster:
         self._controls.follow(filesystem.volume)
         self._coherence.follow(filesystem.volume, filesystem.files)
 
+    def apply(self, event: Event) -> None:
+        """News that did not come through the topic."""
+        if self._coherence is not None:
+            self._coherence.apply(event)
+
     def count(self, kind: str) -> None:
         """One more of what other nodes asked for, for a status."""
         self._counters.count(kind)

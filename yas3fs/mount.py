@@ -7,13 +7,13 @@ the pools end.
 import logging
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import MountError, Yas3fsError
-from yas3fs.events import Switch
+from yas3fs.events import Event, Switch
 from yas3fs.fs.coherence import Coherence
 from yas3fs.fs.filesystem import Filesystem
 from yas3fs.fs.inode import Inode
@@ -87,10 +87,9 @@ class Mount:
 
             assert self._hub is not None
             self._cluster = Cluster(config, self._hub)
-        publish = None if self._cluster is None else self._cluster.publisher.publish
         place = Place(config, resources, self._invalidate, self._store)
         self._places.append(place)
-        place.open(publish)
+        place.open(self._publisher_of(place))
         self._served = SwitchableFilesystem(place.filesystem)
         if self._cluster is not None and config.listens:
             volume, files = place.filesystem.volume, place.filesystem.files
@@ -251,7 +250,7 @@ class Mount:
                 return
             place = Place(config, resources, self._invalidate)
             try:
-                place.open(None if self._cluster is None else self._cluster.publisher.publish)
+                place.open(self._publisher_of(place))
             except BaseException:
                 place.close()
                 raise
@@ -266,6 +265,23 @@ class Mount:
             if self._cluster is not None:
                 self._cluster.count("switches")
             _log.info("serving %s now, no longer %s", config.url, present.config.url)
+
+    def _publisher_of(self, place: Place) -> Callable[[Event], None] | None:
+        """What tells others of a place's changes; and the present one, if it is of the same URL.
+
+        Nothing that this node says itself is told to it by the topic.
+        """
+        cluster = self._cluster
+        if cluster is None:
+            return None
+
+        def publish(event: Event) -> None:
+            cluster.publisher.publish(event)
+            present = self._places[-1]
+            if present is not place and present.config.url == place.config.url:
+                cluster.apply(event)
+
+        return publish
 
     def _follow(self, filesystem: Filesystem) -> None:
         if self._cluster is not None:

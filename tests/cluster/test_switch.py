@@ -62,6 +62,20 @@ def test_everything_is_the_other_trees(cluster: Cluster) -> None:
     assert one.terminate() == 0
 
 
+def test_there_and_back_with_a_file_that_is_not_closed(cluster: Cluster) -> None:
+    """What is closed later in the place of before is seen in the present one of the same URL."""
+    (node,) = cluster.start(1)
+    node.do("write('f', 'old'); late = open(at('f'), 'r+'); new = open(at('g'), 'w')")
+    switch(cluster, [node], "next")
+    node.do("late.write('new and more'); new.write('made')")
+    cluster.say("admin", "url", f"s3://{cluster.bucket}/data")
+    node.sees("answer = exists('f') and read('f')", "old")
+    assert node.do("answer = [sorted(os.listdir(at(''))), read('g')]") == [["f", "g"], ""]
+    node.do("late.close(); new.close()")
+    node.sees("answer = [read('f'), read('g')]", ["new and more", "made"])
+    assert get(cluster, "data/f") == b"new and more"
+
+
 def test_a_place_that_nobody_uses_any_more_is_left(cluster: Cluster) -> None:
     """As soon as nothing can be under way there; one with an open file only after that."""
     (node,) = cluster.start(1, "--retry-budget", 1, "--read-timeout", 1)
