@@ -152,9 +152,9 @@ class Mount:
             bounded = min(seconds, self._kernel_limit)
             self._session.set_timeouts(bounded, bounded, min(bounded, self._negative_timeout))
 
-    def _invalidate(self, path: str) -> None:
+    def _invalidate(self, path: str, below: bool) -> None:
         if self._session is not None:
-            self._session.invalidate(path)
+            self._session.invalidate(path, below)
 
     def wait(self) -> None:
         """Block until the mount is gone."""

@@ -18,7 +18,7 @@ from yas3fs.fs.filesystem import Filesystem
 from yas3fs.fs.keys import KeyMap
 from yas3fs.fs.recovery import recover
 from yas3fs.fs.types import Attributes
-from yas3fs.fs.volume import FilesystemSettings, Parts
+from yas3fs.fs.volume import FilesystemSettings, Invalidate, Parts
 from yas3fs.objectstore.announce import AnnouncingStore
 from yas3fs.objectstore.factory import check_access, open_store
 from yas3fs.objectstore.metrics import MeteredStore
@@ -113,7 +113,7 @@ class Place:
         self,
         config: MountConfig,
         resources: Resources,
-        invalidate: Callable[[str], None],
+        invalidate: Invalidate,
         store: ObjectStore | None = None,
     ) -> None:
         self.config = config

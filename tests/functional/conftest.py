@@ -40,9 +40,8 @@ class CoreBench:
 
     any_key = True
 
-    def __init__(self, folder: Path, *, hide: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._hide = hide
         self._store = MemoryStore()
         self._clock = ManualClock()
         self._mounts = 0
@@ -52,7 +51,7 @@ class CoreBench:
         self._mounts += 1
         folder = self._folder / str(self._mounts)
         self._core = Core(self._store, folder, clock=self._clock)
-        self.driver = CoreDriver(self._core, hide=self._hide)
+        self.driver = CoreDriver(self._core)
 
     def remount(self) -> None:
         assert self._core.close() == 0
@@ -129,14 +128,14 @@ def _mounted(request: pytest.FixtureRequest) -> Iterator[MountBench]:
             bench.close()
 
 
-@pytest.fixture(params=["core", "core-hiding", pytest.param("mount", marks=pytest.mark.mount)])
+@pytest.fixture(params=["core", pytest.param("mount", marks=pytest.mark.mount)])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     made: Any
     if request.param == "mount":
         made = request.getfixturevalue("_mounted")
         made.fresh()
     else:
-        made = CoreBench(tmp_path, hide=request.param == "core-hiding")
+        made = CoreBench(tmp_path)
     before = os.umask(0)
     try:
         yield made

@@ -1,7 +1,6 @@
 """The core put together over a store in memory, as ``mount.py`` does it for a real one."""
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from yas3fs.cache.memory import MemoryCache
 from yas3fs.fs.filesystem import Filesystem
 from yas3fs.fs.recovery import recover
 from yas3fs.fs.types import Caller
-from yas3fs.fs.volume import FilesystemSettings, Parts
+from yas3fs.fs.volume import FilesystemSettings, Invalidate, Parts
 from yas3fs.objectstore.protocol import ObjectStore
 from yas3fs.prefetch.reader import Reader
 from yas3fs.runtime.clock import Clock, ManualClock
@@ -39,7 +38,7 @@ class Core:
         threshold: int = 5 * MIB,
         min_part_size: int = 5 * MIB,
         detect_conflicts: bool = False,
-        invalidate: Callable[[str], None] | None = None,
+        invalidate: Invalidate | None = None,
         **settings: Any,
     ) -> None:
         self.store = store
@@ -72,7 +71,7 @@ class Core:
                 staging_folder=str(folder / "staging"),
                 clock=self.clock,
             ),
-            invalidate or self.invalidated.append,
+            invalidate or (lambda path, _below: self.invalidated.append(path)),
         )
 
     def recover(self) -> int:

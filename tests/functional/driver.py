@@ -143,18 +143,12 @@ class _Open:
 
 
 class CoreDriver:
-    """The core below a kernel that is played here: descriptors, append offsets, errnos.
+    """The core below a kernel that is played here: descriptors, append offsets, errnos."""
 
-    With ``hide`` an open file that is unlinked or replaced gets a hidden name first, as the kernel
-    library does it; else the core is told directly.
-    """
-
-    def __init__(self, core: Core, *, hide: bool = False) -> None:
+    def __init__(self, core: Core) -> None:
         self.core = core
-        self._hide = hide
         self._open: dict[int, _Open] = {}
         self._next = 3
-        self._hidden = 0
 
     def _do(self, call: Callable[[], T]) -> T:
         try:
@@ -196,14 +190,6 @@ class CoreDriver:
             self._do(handle.flush)
         finally:
             handle.release()
-            path = handle.inode.path
-            if path in self.core.fs.volume.hidden and not self._openers(path):
-                self._do(lambda: self.core.fs.unlink(path))
-
-    def _openers(self, path: str) -> list[_Open]:
-        hidden = path in self.core.fs.volume.hidden
-        found = [o for o in self._open.values() if o.handle.inode.path == path]
-        return [o for o in found if hidden or not o.handle.inode.unlinked]
 
     def pread(self, fd: int, size: int, offset: int) -> bytes:
         if not self._handle(fd).readable:
@@ -254,16 +240,8 @@ class CoreDriver:
     def rmdir(self, path: str) -> None:
         self._do(lambda: self.core.fs.rmdir(path))
 
-    def _put_out_of_sight(self, path: str) -> bool:
-        if not self._hide or not self._openers(path):
-            return False
-        self._hidden += 1
-        self._do(lambda: self.core.fs.rename(path, f"/.fuse_hidden{self._hidden:016x}"))
-        return True
-
     def unlink(self, path: str) -> None:
-        if not self._put_out_of_sight(path):
-            self._do(lambda: self.core.fs.unlink(path))
+        self._do(lambda: self.core.fs.unlink(path))
 
     def mknod(self, path: str, mode: int, device: int = 0) -> None:
         self._do(lambda: self.core.fs.mknod(path, mode, device, CALLER))
@@ -275,10 +253,6 @@ class CoreDriver:
         return self._do(lambda: self.core.fs.readlink(path))
 
     def rename(self, old: str, new: str, flags: int = 0) -> None:
-        moved, found = self._status_or_none(old), self._status_or_none(new)
-        both = moved is not None and found is not None and not flags and old != new
-        if both and not _stat.S_ISDIR(moved["mode"]) and not _stat.S_ISDIR(found["mode"]):
-            self._put_out_of_sight(new)
         self._do(lambda: self.core.fs.rename(old, new, flags))
 
     # -- attributes ------------------------------------------------------------------------

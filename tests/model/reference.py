@@ -26,11 +26,10 @@ RENAME_ORDER = {
 class Model:
     """One run. ``outside`` lets another client change the bucket as well."""
 
-    def __init__(self, seed: int, folder: Path, *, outside: bool, hide: bool) -> None:
+    def __init__(self, seed: int, folder: Path, *, outside: bool) -> None:
         self.random = random.Random(seed)
         self.folder = folder
         self.outside = outside
-        self.hide = hide
         self.clock = ManualClock()
         self.store = MemoryStore(self.clock, min_part_size=1)
         (folder / "reference").mkdir()
@@ -53,7 +52,7 @@ class Model:
             threshold=self.random.choice([3000, 1 << 20]),
             min_part_size=700,
         )
-        self.driver = CoreDriver(self.core, hide=self.hide)
+        self.driver = CoreDriver(self.core)
 
     # -- one step --------------------------------------------------------------------------
 

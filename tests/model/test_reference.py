@@ -25,12 +25,9 @@ def _no_umask() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + RUNS))
-@pytest.mark.parametrize("hide", [False, True], ids=["direct", "hidden"])
 @pytest.mark.parametrize("outside", [False, True], ids=["alone", "shared"])
-def test_agrees_with_an_ordinary_folder(
-    tmp_path: Path, seed: int, hide: bool, outside: bool
-) -> None:
-    model = Model(seed, tmp_path, outside=outside, hide=hide)
+def test_agrees_with_an_ordinary_folder(tmp_path: Path, seed: int, outside: bool) -> None:
+    model = Model(seed, tmp_path, outside=outside)
     try:
         for _ in range(STEPS):
             model.step()

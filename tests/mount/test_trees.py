@@ -146,3 +146,18 @@ def test_git(mounts: Mounts, tree: Path) -> None:
         export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
         for it in copy clone; do cd "$1/$it"; git fsck --strict; git status --porcelain; done"""
     assert shell(script, second.mountpoint, timeout=100) == ""
+
+
+def test_a_tree_is_removed_although_nothing_is_believed(mounts: Mounts) -> None:
+    """Programs compare inode numbers from look to look, with --metadata-ttl 0 as well."""
+    mount = mounts("--metadata-ttl", 0)
+    code = """
+import shutil
+root = args[0] + "/tree"
+for n in range(5):
+    os.makedirs(f"{root}/{n}/deep")
+    open(f"{root}/{n}/deep/file", "w").close()
+shutil.rmtree(root)
+answer = os.listdir(args[0])
+"""
+    assert python(code, mount.mountpoint) == []

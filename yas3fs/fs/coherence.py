@@ -128,7 +128,7 @@ class Coherence:
 
     def _attributes_changed(self, path: str) -> None:
         if self._volume.names.doubt_directory(path):
-            self._volume.invalidate(path)
+            self._volume.invalidate(path, False)
         else:
             self._volume.forget(path)
 

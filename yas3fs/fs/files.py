@@ -17,26 +17,20 @@ from yas3fs.fs.volume import Volume
 from yas3fs.objectstore.protocol import Headers, Written
 from yas3fs.runtime import interrupts
 
-_JUST_NOW = 1.0
-"""Seconds for which the kernel library may still take a file for open that was closed."""
-_CLOSED_KEPT = 1024
-
 
 class OpenFiles:
     """The open files of one volume."""
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
-        self._closed_last: dict[str, float] = {}
-        """When files were closed for the last time, by path: the last second's, and some more."""
         self._living: WeakSet[Inode] = WeakSet()
         self._living_lock = threading.Lock()
         """A leaf."""
 
     # -- opening ---------------------------------------------------------------------------
 
-    def open(self, path: str, flags: int) -> FileHandle:
-        """As open(2) of something that exists."""
+    def open(self, path: str, flags: int, *, aside: bool = False) -> FileHandle:
+        """As open(2) of something that exists; ``aside``: not through the kernel's pages of it."""
         while True:
             entry = self._volume.lookup(path)
             if isinstance(entry, Directory):
@@ -45,7 +39,7 @@ class OpenFiles:
                 raise TooManyLinks(path)
             # The claim waits for whoever is moving or removing the file.
             with self._volume.claims.claim(path), self._volume.names.lock:
-                if path not in self._volume.hidden and self._volume.names.known(path) is not entry:
+                if self._volume.names.known(path) is not entry:
                     continue
                 inode = entry.inode
                 if inode is None:
@@ -55,9 +49,25 @@ class OpenFiles:
                 if isinstance(parent, Directory):
                     parent.opened += 1
                 direct = path in self._volume.outdated and self._is_outdated(path, inode)
-                keep_cache = entry.kept == entry.etag and not direct
-                entry.kept = "" if direct else entry.etag
+                keep_cache = entry.kept == entry.etag and not (direct or aside)
+                if not aside:
+                    entry.kept = "" if direct else entry.etag
             break
+        return self._new_handle(inode, flags, keep_cache=keep_cache, direct=direct or aside)
+
+    def opened_again(self, handle: FileHandle, flags: int) -> FileHandle:
+        """The file of a handle, whatever has its name now; NoEntry when it was closed."""
+        inode = handle.inode
+        with self._volume.names.lock:
+            if inode.opens == 0:
+                raise NoEntry(inode.path)
+            inode.opens += 1
+        return self._new_handle(inode, flags, keep_cache=not handle.direct, direct=handle.direct)
+
+    def _new_handle(
+        self, inode: Inode, flags: int, *, keep_cache: bool, direct: bool
+    ) -> FileHandle:
+        """A handle of an inode, whose count of them has been raised."""
         handle = FileHandle(
             self,
             inode,
@@ -165,7 +175,6 @@ class OpenFiles:
             inode.opens -= 1
             if inode.opens:
                 return
-            self._note_closed(inode.path)
             if inode.superseded and inode.path in self._volume.outdated:
                 self._is_outdated(inode.path, inode)
         with interrupts.serve(None), inode.lock:
@@ -174,24 +183,6 @@ class OpenFiles:
                 with self._volume.names.lock:
                     if inode.opens == 0 and inode.entry.inode is inode:
                         inode.entry.inode = None
-
-    def _note_closed(self, path: str) -> None:
-        now = self._volume.parts.clock.monotonic()
-        if len(self._closed_last) > _CLOSED_KEPT:
-            recent = now - _JUST_NOW
-            self._closed_last = {p: at for p, at in self._closed_last.items() if at > recent}
-        self._closed_last[path] = now
-
-    def moved(self, old: str, new: str) -> None:
-        """The file that was closed at ``old`` is at ``new`` now."""
-        closed = self._closed_last.pop(old, None)
-        if closed is not None:
-            self._closed_last[new] = closed
-
-    def was_open_just_now(self, path: str) -> bool:
-        """Whether the file was closed so lately that the kernel library may not know it yet."""
-        closed = self._closed_last.get(path)
-        return closed is not None and self._volume.parts.clock.monotonic() - closed < _JUST_NOW
 
     def outdated(self, inode: Inode) -> None:
         """A reader found that the inode's version is gone: whoever opens from now on asks."""
@@ -275,7 +266,7 @@ class OpenFiles:
             ):
                 self._volume.names.remove(parent, name_of(inode.path))
                 parent.complete_at = NEVER
-        self._volume.invalidate(inode.path)
+        self._volume.invalidate(inode.path, False)
 
     # -- names that go ---------------------------------------------------------------------
 

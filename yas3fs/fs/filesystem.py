@@ -6,7 +6,6 @@ What the verbs share is in :mod:`volume`, opening and closing in :mod:`files`, r
 
 import os
 import stat
-from collections.abc import Callable
 
 from yas3fs.errors import (
     Exists,
@@ -24,20 +23,21 @@ from yas3fs.fs.handles import DirectoryHandle, FileHandle
 from yas3fs.fs.keys import join, name_of
 from yas3fs.fs.moves import Moves
 from yas3fs.fs.namespace import has_local_content
-from yas3fs.fs.types import Attributes, Caller, FilesystemStatistics
-from yas3fs.fs.volume import FilesystemSettings, Parts, Volume
+from yas3fs.fs.types import Attributes, Caller, Changes, FilesystemStatistics
+from yas3fs.fs.volume import FilesystemSettings, Invalidate, Parts, Volume
 from yas3fs.fs.xattrs import ExtendedAttributes
+
+_NO_CHANGES = Changes()
 
 
 class Filesystem:
     """One mounted bucket; every public method is one verb and safe to call from many threads.
 
-    ``invalidate`` is called with each path that the kernel must forget.
+    ``invalidate`` is called with each path that the kernel must forget, and whether that is meant
+    for all below it too.
     """
 
-    def __init__(
-        self, settings: FilesystemSettings, parts: Parts, invalidate: Callable[[str], None]
-    ) -> None:
+    def __init__(self, settings: FilesystemSettings, parts: Parts, invalidate: Invalidate) -> None:
         self.block_size = settings.block_size
         self.volume = Volume(settings, parts, invalidate)
         self.files = OpenFiles(self.volume)
@@ -103,9 +103,9 @@ class Filesystem:
 
     # -- opening ---------------------------------------------------------------------------
 
-    def open(self, path: str, flags: int) -> FileHandle:
-        """As open(2) of something that exists."""
-        return self.files.open(path, flags)
+    def open(self, path: str, flags: int, *, aside: bool = False) -> FileHandle:
+        """As open(2) of something that exists; ``aside``: not through the kernel's pages of it."""
+        return self.files.open(path, flags, aside=aside)
 
     def create(self, path: str, flags: int, mode: int, caller: Caller) -> FileHandle:
         """As open(2) with O_CREAT; the object is made when the file is closed."""
@@ -186,9 +186,6 @@ class Filesystem:
 
     def unlink(self, path: str) -> None:
         """As unlink(2); the object is gone when this returns."""
-        hidden = self.volume.hidden.pop(path, None)
-        if hidden is not None:
-            return
         with self.volume.claims.claim(path):
             entry = self.volume.lookup(path)
             if isinstance(entry, Directory):
@@ -228,22 +225,52 @@ class Filesystem:
 
     # -- attributes ------------------------------------------------------------------------
 
+    def setattr(self, path: str, changes: Changes, handle: FileHandle | None = None) -> Attributes:
+        """As chmod(2), lchown(2), truncate(2) and utimensat(2) at once, with one write.
+
+        With a handle a new size is durable at close, without one at once.
+        """
+        if changes.size is not None:
+            if handle is None:
+                return self._resize(path, changes)
+            handle.truncate(changes.size)
+            changes = changes._replace(size=None)
+        if changes != _NO_CHANGES:
+            self._change_attributes(path, handle, changes)
+        return self.getattr(path) if handle is None else handle.getattr()
+
+    def _resize(self, path: str, changes: Changes) -> Attributes:
+        opened = self.open(path, os.O_WRONLY)
+        unsaved = opened.inode.dirty  # somebody is writing: closing that file makes both durable
+        try:
+            attributes = self.setattr("", changes, opened)
+            if not unsaved:
+                opened.flush()
+                attributes = opened.getattr()
+        finally:
+            opened.release()
+        return attributes
+
+    def _change_attributes(self, path: str, handle: FileHandle | None, new: Changes) -> None:
+        with self.volume.claimed_entry(path, handle) as (at, entry):
+            known = entry.attributes()
+            if new.mode is not None:
+                known.mode = stat.S_IFMT(known.mode) | stat.S_IMODE(new.mode)
+            known.uid = known.uid if new.uid is None else new.uid
+            known.gid = known.gid if new.gid is None else new.gid
+            known.atime_ns = known.atime_ns if new.atime_ns is None else new.atime_ns
+            known.mtime_ns = known.mtime_ns if new.mtime_ns is None else new.mtime_ns
+            known.ctime_ns = self.volume.now_ns()
+            self.volume.store_attributes(at, entry, known, entry.xattrs)
+
     def chmod(self, path: str, mode: int, handle: FileHandle | None = None) -> None:
         """As chmod(2)."""
-
-        def change(attributes: Attributes) -> None:
-            attributes.mode = stat.S_IFMT(attributes.mode) | stat.S_IMODE(mode)
-
-        self._change_attributes(path, handle, change)
+        self.setattr(path, Changes(mode=mode), handle)
 
     def chown(self, path: str, uid: int, gid: int, handle: FileHandle | None = None) -> None:
         """As lchown(2); -1 leaves an id as it is."""
-
-        def change(attributes: Attributes) -> None:
-            attributes.uid = attributes.uid if uid == -1 else uid
-            attributes.gid = attributes.gid if gid == -1 else gid
-
-        self._change_attributes(path, handle, change)
+        changes = Changes(uid=None if uid == -1 else uid, gid=None if gid == -1 else gid)
+        self.setattr(path, changes, handle)
 
     def utimens(
         self,
@@ -253,62 +280,32 @@ class Filesystem:
         handle: FileHandle | None = None,
     ) -> None:
         """As utimensat(2); None leaves a time as it is."""
-        if atime_ns is None and mtime_ns is None:
-            return
-
-        def change(attributes: Attributes) -> None:
-            attributes.atime_ns = attributes.atime_ns if atime_ns is None else atime_ns
-            attributes.mtime_ns = attributes.mtime_ns if mtime_ns is None else mtime_ns
-
-        self._change_attributes(path, handle, change)
-
-    def _change_attributes(
-        self, path: str, handle: FileHandle | None, change: Callable[[Attributes], None]
-    ) -> None:
-        while True:
-            if handle is not None:
-                path = handle.inode.path
-            with self.volume.claims.claim(path):
-                if handle is not None and handle.inode.path != path:
-                    continue  # renamed meanwhile
-                entry = handle.inode.entry if handle is not None else self.volume.lookup(path)
-                attributes = entry.attributes()
-                change(attributes)
-                attributes.ctime_ns = self.volume.now_ns()
-                self.volume.store_attributes(path, entry, attributes, entry.xattrs)
-                return
+        if atime_ns is not None or mtime_ns is not None:
+            self.setattr(path, Changes(atime_ns=atime_ns, mtime_ns=mtime_ns), handle)
 
     def truncate(self, path: str, size: int, handle: FileHandle | None = None) -> None:
         """As truncate(2), durable at once; with a handle as ftruncate(2), durable at close."""
-        if handle is not None:
-            handle.truncate(size)
-            return
-        opened = self.open(path, os.O_WRONLY)
-        unsaved = opened.inode.dirty  # somebody is writing: closing that file makes both durable
-        try:
-            opened.truncate(size)
-            if not unsaved:
-                opened.flush()
-        finally:
-            opened.release()
+        self.setattr(path, Changes(size=size), handle)
 
     # -- extended attributes and renames ---------------------------------------------------
 
-    def setxattr(self, path: str, name: str, value: bytes, flags: int) -> None:
-        """As lsetxattr(2)."""
-        self._xattrs.set(path, name, value, flags)
+    def setxattr(
+        self, path: str, name: str, value: bytes, flags: int, handle: FileHandle | None = None
+    ) -> None:
+        """As lsetxattr(2); with a handle as fsetxattr(2), and so on."""
+        self._xattrs.set(path, name, value, flags, handle)
 
-    def getxattr(self, path: str, name: str) -> bytes:
+    def getxattr(self, path: str, name: str, handle: FileHandle | None = None) -> bytes:
         """As lgetxattr(2)."""
-        return self._xattrs.get(path, name)
+        return self._xattrs.get(path, name, handle)
 
-    def listxattr(self, path: str) -> list[str]:
+    def listxattr(self, path: str, handle: FileHandle | None = None) -> list[str]:
         """As llistxattr(2)."""
-        return self._xattrs.names(path)
+        return self._xattrs.names(path, handle)
 
-    def removexattr(self, path: str, name: str) -> None:
+    def removexattr(self, path: str, name: str, handle: FileHandle | None = None) -> None:
         """As lremovexattr(2)."""
-        self._xattrs.remove(path, name)
+        self._xattrs.remove(path, name, handle)
 
     def rename(self, old: str, new: str, flags: int = 0) -> None:
         """As renameat2(2) with RENAME_NOREPLACE."""

@@ -15,6 +15,7 @@ from yas3fs.runtime import interrupts
 
 
 class _Opener(Protocol):
+    def opened_again(self, handle: "FileHandle", flags: int) -> "FileHandle": ...
     def reopened(self, handle: "FileHandle") -> bool: ...
     def outdated(self, inode: Inode) -> None: ...
     def released(self, inode: Inode) -> None: ...
@@ -61,6 +62,10 @@ class FileHandle:
         if self.inode.unlinked:
             attributes.nlink = 0
         return attributes
+
+    def reopen(self, flags: int) -> "FileHandle":
+        """Open the same file once more, whatever has its name now; NoEntry when it is closed."""
+        return self._opener.opened_again(self, flags)
 
     def read_into(self, target: memoryview, offset: int) -> int:
         """Bytes copied into ``target``, short only at the end; raises StaleHandle, StoreError."""

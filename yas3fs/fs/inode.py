@@ -225,22 +225,23 @@ class Inode:
             return self.dirty
 
     def bring_here(self) -> None:
-        """Fetch everything: the object may be about to go. Raises StoreError, OSError."""
+        """Fetch everything: the object is about to go. Raises StoreError, OSError.
+
+        What somebody else has replaced or deleted already cannot be had: its readers get ESTALE.
+        """
         with self.lock:
             if self.version is not None and not (self.staging and self.staging.is_whole()):
-                self._stage().fetch_all()
-
-    def detach(self) -> None:
-        """Bring everything here, and let go of the object. Raises StoreError, OSError."""
-        with self.lock:
-            self.bring_here()
-            self.version = None
+                try:
+                    self._stage().fetch_all()
+                except (NotFound, PreconditionFailed) as error:
+                    _log.info("%r goes while it is read: %s", self.path, error)
 
     def lose_name(self) -> None:
         """The file has no name any more: what is open stays readable here and is not stored."""
         with self.lock:
             self.unlinked = True
-            self.version = None if self.opens else self.version
+            if self.staging is not None and self.staging.is_whole():
+                self.version = None
             self.drop_stream()
 
     def prepare_move(self) -> bool:

@@ -12,8 +12,6 @@ Nor are keys with an empty, ``.`` or ``..`` component, with a component of more 
 with a NUL, which cannot be file names. They are logged once for each directory.
 """
 
-import re
-
 from yas3fs.errors import NameTooLong
 from yas3fs.objectstore.protocol import MAX_KEY_BYTES
 
@@ -25,7 +23,6 @@ _TO_KEY.update(
     for low in range(0x80, 0x100)
 )
 _FROM_KEY = {_ESCAPE + byte: 0xDC00 + byte for byte in range(0x80, 0x100)}
-_HIDDEN = re.compile(r"\.fuse_hidden[0-9a-f]{16}")
 
 
 def name_to_key(name: str) -> str:
@@ -49,11 +46,6 @@ def key_to_name(component: str) -> str | None:
         return None
     name = raw.decode("utf-8", "surrogateescape")
     return name if name_to_key(name) == component else None
-
-
-def is_hidden_name(name: str) -> bool:
-    """Whether libfuse made the name up for a file that was unlinked while it was open."""
-    return _HIDDEN.fullmatch(name) is not None
 
 
 def parent_of(path: str) -> str:

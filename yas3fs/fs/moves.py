@@ -6,7 +6,6 @@ crash in the middle leaves every file in at least one place and the next mount f
 """
 
 import logging
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -27,7 +26,6 @@ from yas3fs.fs.copies import copy_object
 from yas3fs.fs.entries import NEVER, Directory, Entry
 from yas3fs.fs.files import OpenFiles
 from yas3fs.fs.inode import Inode
-from yas3fs.fs.keys import is_hidden_name, name_of
 from yas3fs.fs.namespace import walk_paths
 from yas3fs.fs.types import RENAME_NOREPLACE
 from yas3fs.fs.volume import Volume
@@ -36,9 +34,6 @@ from yas3fs.runtime import interrupts
 from yas3fs.runtime.pools import for_each
 
 _log = logging.getLogger(__name__)
-
-_BROUGHT_HERE = 1024 * 1024
-"""Bytes that are fetched for whoever might still open a file that has just lost its name."""
 
 
 class Moves:
@@ -53,8 +48,6 @@ class Moves:
         volume = self._volume
         if flags & ~RENAME_NOREPLACE:
             raise InvalidArgument("only RENAME_NOREPLACE is supported")
-        if is_hidden_name(name_of(new)) and self._hide(old, new):
-            return
         if old == new:
             volume.lookup(old)
             if flags & RENAME_NOREPLACE:
@@ -80,7 +73,6 @@ class Moves:
                     volume.names.uncover(source_parent, entry)
                 else:
                     self._rename_file(old, new, entry, target)
-                    self._files.moved(old, new)
                 volume.touch(source_parent)
                 volume.touch(new_parent)
 
@@ -99,60 +91,6 @@ class Moves:
         elif isinstance(entry, Directory):
             raise NotADirectory(new)
         return target
-
-    # -- files that are open and lose their name -------------------------------------------
-
-    def _hide(self, old: str, new: str) -> bool:
-        """The kernel library puts an open file out of sight: it has no name from here on."""
-        volume = self._volume
-        with volume.claims.claim(old), volume.held_directory(old) as parent:
-            entry = volume.lookup(old)
-            inode = entry.inode
-            if not stat.S_ISREG(entry.mode):
-                return False
-            if inode is None or inode.opens == 0:
-                return self._hide_closed(old, new, entry, parent)
-            volume.keep_parent(old, parent)
-            with inode.lock:
-                stored = inode.is_stored
-                inode.drop_stream()
-                inode.unlinked = True
-                vacated, inode.vacated = inode.vacated, []
-                key = volume.keys.file(old)
-                inode.path = new
-                with volume.names.lock:
-                    volume.hidden[new] = entry
-                    volume.names.remove(parent, name_of(old))
-            if stored:
-                volume.departures.schedule(key, inode)
-            for earlier in vacated:
-                volume.departures.finish(earlier)
-            entry.ctime_ns = volume.now_ns()
-            volume.touch(parent)
-        return True
-
-    def _hide_closed(self, old: str, new: str, entry: Entry, parent: Directory) -> bool:
-        """The file was closed while the library was about to hide it.
-
-        Renaming it would leave an object that the library, in this very case, never removes. It may
-        be opened once more, though, by who has found its name a moment ago.
-        """
-        volume = self._volume
-        if not self._files.was_open_just_now(old) or entry.inode is not None:
-            return False
-        volume.keep_parent(old, parent)
-        inode = self._files.new_inode(old, entry, volume.version_of(old, entry))
-        if entry.size <= _BROUGHT_HERE:
-            inode.bring_here()
-        with inode.lock:
-            inode.unlinked = True
-            inode.path = new
-            with volume.names.lock:
-                volume.hidden[new] = entry
-                volume.names.remove(parent, name_of(old))
-        volume.departures.schedule(volume.keys.file(old), inode)
-        volume.touch(parent)
-        return True
 
     # -- one file --------------------------------------------------------------------------
 

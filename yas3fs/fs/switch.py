@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from yas3fs.fs.filesystem import Filesystem
 from yas3fs.fs.handles import DirectoryHandle, FileHandle
-from yas3fs.fs.types import Attributes, Caller, FilesystemStatistics
+from yas3fs.fs.types import Attributes, Caller, Changes, FilesystemStatistics
 
 
 class SwitchableFilesystem:
@@ -72,8 +72,8 @@ class SwitchableFilesystem:
     def statfs(self) -> FilesystemStatistics:
         return self._now.statfs()
 
-    def open(self, path: str, flags: int) -> FileHandle:
-        return self._now.open(path, flags)
+    def open(self, path: str, flags: int, *, aside: bool = False) -> FileHandle:
+        return self._now.open(path, flags, aside=aside)
 
     def create(self, path: str, flags: int, mode: int, caller: Caller) -> FileHandle:
         return self._now.create(path, flags, mode, caller)
@@ -96,6 +96,9 @@ class SwitchableFilesystem:
     def rename(self, old: str, new: str, flags: int = 0) -> None:
         self._now.rename(old, new, flags)
 
+    def setattr(self, path: str, changes: Changes, handle: FileHandle | None = None) -> Attributes:
+        return self._home(handle).setattr(path, changes, handle)
+
     def chmod(self, path: str, mode: int, handle: FileHandle | None = None) -> None:
         self._home(handle).chmod(path, mode, handle)
 
@@ -114,14 +117,16 @@ class SwitchableFilesystem:
     def truncate(self, path: str, size: int, handle: FileHandle | None = None) -> None:
         self._home(handle).truncate(path, size, handle)
 
-    def setxattr(self, path: str, name: str, value: bytes, flags: int) -> None:
-        self._now.setxattr(path, name, value, flags)
+    def setxattr(
+        self, path: str, name: str, value: bytes, flags: int, handle: FileHandle | None = None
+    ) -> None:
+        self._home(handle).setxattr(path, name, value, flags, handle)
 
-    def getxattr(self, path: str, name: str) -> bytes:
-        return self._now.getxattr(path, name)
+    def getxattr(self, path: str, name: str, handle: FileHandle | None = None) -> bytes:
+        return self._home(handle).getxattr(path, name, handle)
 
-    def listxattr(self, path: str) -> list[str]:
-        return self._now.listxattr(path)
+    def listxattr(self, path: str, handle: FileHandle | None = None) -> list[str]:
+        return self._home(handle).listxattr(path, handle)
 
-    def removexattr(self, path: str, name: str) -> None:
-        self._now.removexattr(path, name)
+    def removexattr(self, path: str, name: str, handle: FileHandle | None = None) -> None:
+        self._home(handle).removexattr(path, name, handle)

@@ -37,6 +37,20 @@ class Attributes:
         return _stat.S_ISREG(self.mode)
 
 
+class Changes(NamedTuple):
+    """What is to be different of a file's attributes, all at once; None stays as it is.
+
+    A new size moves the modification time, unless a time is given.
+    """
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
+
+
 class Caller(NamedTuple):
     """On whose behalf a verb that creates something runs."""
 

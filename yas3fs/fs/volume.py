@@ -17,6 +17,7 @@ from yas3fs.fs.copies import copy_object
 from yas3fs.fs.departures import Departures
 from yas3fs.fs.discovery import Discovery
 from yas3fs.fs.entries import Directory, Entry
+from yas3fs.fs.handles import FileHandle
 from yas3fs.fs.inode import Inode
 from yas3fs.fs.keys import KeyMap, check_names, parent_of
 from yas3fs.fs.namespace import Namespace, has_local_content, walk_paths
@@ -28,6 +29,9 @@ from yas3fs.runtime.clock import Clock
 from yas3fs.writeback.journal import Journal
 from yas3fs.writeback.rescue import RescueFolder
 from yas3fs.writeback.upload import Uploader
+
+Invalidate = Callable[[str, bool], None]
+"""Has the kernel forget a path, and (the second argument) what is below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +72,13 @@ class Parts:
 class Volume:
     """One bucket as one mount knows it. Everything here is safe to call from many threads."""
 
-    def __init__(
-        self, settings: FilesystemSettings, parts: Parts, invalidate: Callable[[str], None]
-    ) -> None:
+    def __init__(self, settings: FilesystemSettings, parts: Parts, invalidate: Invalidate) -> None:
         self.settings = settings
         self.parts = parts
         self.store = parts.store
         self.keys = KeyMap(settings.prefix)
         self.claims = PathClaims()
         self.invalidate = invalidate
-        """Has the kernel forget one path."""
         self.names = Namespace(settings.max_entries, self.now_ms)
         self.discovery = Discovery(
             parts.store,
@@ -92,9 +93,7 @@ class Volume:
             started=parts.clock.time(),
             fetch=parts.reader.fetch_small,
         )
-        self.departures = Departures(parts.store, self.discovery.dying, self._departed)
-        self.hidden: dict[str, Entry] = {}
-        """Files that were unlinked while open, under the names that the kernel library gave."""
+        self.departures = Departures(parts.store, self.discovery.dying)
         self.outdated: dict[str, list[Inode]] = {}
         """Inodes that were replaced elsewhere while they were open, by path."""
 
@@ -115,8 +114,6 @@ class Volume:
 
     def lookup(self, path: str) -> Entry:
         """The entry at ``path`` with its attributes."""
-        if self.hidden and path in self.hidden:
-            return self.hidden[path]
         check_names(path)
         return self.discovery.lookup(path)
 
@@ -148,6 +145,21 @@ class Volume:
             yield parent
         finally:
             self.names.answered(parent, touched)
+
+    @contextmanager
+    def claimed_entry(self, path: str, handle: FileHandle | None) -> Iterator[tuple[str, Entry]]:
+        """The entry at ``path``, or of an open file, and its path now, claimed for a change."""
+        while True:
+            if handle is not None:
+                path = handle.inode.path
+            with self.claims.claim(path):
+                if handle is None:
+                    yield path, self.lookup(path)
+                elif handle.inode.path == path:
+                    yield path, handle.inode.entry
+                else:
+                    continue  # renamed meanwhile
+                return
 
     def touch(self, directory: Directory) -> None:
         """A directory's times move when its names change; in memory only."""
@@ -234,10 +246,6 @@ class Volume:
             self.parts.cache.rename(old, new)
         if entry.inode is not None and entry.inode.version == old:
             entry.inode.version = new
-
-    def _departed(self, inode: Inode) -> None:
-        if inode.version is not None:
-            self.parts.cache.forget(inode.version)
 
     # -- attributes ------------------------------------------------------------------------
 
@@ -328,25 +336,12 @@ class Volume:
 
     def forget(self, path: str) -> None:
         """Ask the store again about ``path`` and what is below it, and have the kernel do so."""
-        known = self._kernel_knows(path)
         # The kernel last: it might ask at once, and must not be told what was known.
         self.names.forget_below(path)
-        known += self.names.forget_above(path)
-        for below in dict.fromkeys((path, *known)):
-            self.invalidate(below)
-
-    def _kernel_knows(self, path: str) -> list[str]:
-        """What the kernel must be told to forget, so that it forgets all that is below ``path``.
-
-        With a directory's name it drops the names below, and looks up anew what is opened next;
-        a file that is open is told apart. A million names are not a million messages.
-        """
-        found = []
-        for below, entry in self.known_below(path):
-            rest = below[len(path) :].lstrip("/")
-            if "/" not in rest or entry.inode is not None:
-                found.append(below)
-        return found
+        above = self.names.forget_above(path)
+        self.invalidate(path, True)
+        for directory in above:
+            self.invalidate(directory, False)
 
     def known_below(self, path: str) -> list[tuple[str, Entry]]:
         with self.names.lock:
@@ -358,7 +353,7 @@ class Volume:
         inode = before.inode
         if inode is not None and not inode.has_unsaved and self.names.known(path) is not before:
             self.supersede(path, inode)
-        self.invalidate(path)
+        self.invalidate(path, False)
 
     def supersede(self, path: str, inode: Inode) -> None:
         inode.superseded = True

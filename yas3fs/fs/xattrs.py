@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from yas3fs.errors import Exists, InvalidArgument, NoAttribute, NotPermitted, Unsupported
 from yas3fs.fs.attributes import MAX_EXPIRATION
 from yas3fs.fs.entries import Directory, Entry
+from yas3fs.fs.handles import FileHandle
 from yas3fs.fs.types import XATTR_CREATE, XATTR_REPLACE
 from yas3fs.fs.volume import Volume
 
@@ -29,24 +30,28 @@ class ExtendedAttributes:
     def _full_name(name: str) -> str:
         return f"user.{name}" if name.startswith("yas3fs.") else name
 
-    def get(self, path: str, name: str) -> bytes:
+    def get(self, path: str, name: str, handle: FileHandle | None = None) -> bytes:
         """The value; NoAttribute, Unsupported (not in the ``user.`` name space)."""
         name = self._full_name(name)
         if not name.startswith("user."):
             raise Unsupported(name)
-        entry = self._volume.lookup(path)
+        entry = self._volume.lookup(path) if handle is None else handle.inode.entry
         if name.startswith(_VIRTUAL):
+            path = path if handle is None else handle.inode.path
             return self._virtual(path, entry, name).encode("utf-8", "surrogateescape")
         value = entry.xattrs.get(name)
         if value is None:
             raise NoAttribute(name)
         return value
 
-    def names(self, path: str) -> list[str]:
+    def names(self, path: str, handle: FileHandle | None = None) -> list[str]:
         """Names of the user's own attributes."""
-        return [n for n in self._volume.lookup(path).xattrs if not n.startswith(_VIRTUAL)]
+        entry = self._volume.lookup(path) if handle is None else handle.inode.entry
+        return [n for n in entry.xattrs if not n.startswith(_VIRTUAL)]
 
-    def set(self, path: str, name: str, value: bytes, flags: int) -> None:
+    def set(
+        self, path: str, name: str, value: bytes, flags: int, handle: FileHandle | None = None
+    ) -> None:
         """Set a value; Exists (XATTR_CREATE), NoAttribute (XATTR_REPLACE), NoSpace past 2 KiB."""
         name = self._full_name(name)
         if not name.startswith("user.") or name == "user.":
@@ -61,9 +66,9 @@ class ExtendedAttributes:
                 raise NoAttribute(name)
             xattrs[name] = value
 
-        self._change(path, change)
+        self._change(path, handle, change)
 
-    def remove(self, path: str, name: str) -> None:
+    def remove(self, path: str, name: str, handle: FileHandle | None = None) -> None:
         """Remove an attribute; NoAttribute, NotPermitted for a virtual one."""
         name = self._full_name(name)
         if not name.startswith("user."):
@@ -75,17 +80,18 @@ class ExtendedAttributes:
             if xattrs.pop(name, None) is None:
                 raise NoAttribute(name)
 
-        self._change(path, change)
+        self._change(path, handle, change)
 
-    def _change(self, path: str, change: Callable[[dict[str, bytes]], None]) -> None:
+    def _change(
+        self, path: str, handle: FileHandle | None, change: Callable[[dict[str, bytes]], None]
+    ) -> None:
         volume = self._volume
-        with volume.claims.claim(path):
-            entry = volume.lookup(path)
+        with volume.claimed_entry(path, handle) as (at, entry):
             xattrs = dict(entry.xattrs)
             change(xattrs)
             attributes = entry.attributes()
             attributes.ctime_ns = volume.now_ns()
-            volume.store_attributes(path, entry, attributes, xattrs)
+            volume.store_attributes(at, entry, attributes, xattrs)
 
     @staticmethod
     def _check_virtual(name: str, value: bytes) -> None:

@@ -2,15 +2,16 @@
 
 import ctypes
 import errno
-import struct
-from collections.abc import Callable
 
-from yas3fs.fs.types import Attributes, Caller
+from yas3fs.errors import NoEntry, NotFound
+from yas3fs.fs.types import RENAME_EXCHANGE, Caller, Changes
 from yas3fs.fuse.binding import Binding
-from yas3fs.fuse.served import ServedFile, ServedFilesystem
+from yas3fs.fuse.directories import OpenDirectory
+from yas3fs.fuse.nodes import NodeTable, Use
+from yas3fs.fuse.replies import NANO, Replies
+from yas3fs.fuse.served import ServedDirectory, ServedFile, ServedFilesystem
 from yas3fs.fuse.table import HandleTable
-
-NANO = 1_000_000_000
+from yas3fs.fuse.targets import Target
 
 FOREIGN_XATTRS = (b"security.", b"system.", b"trusted.")
 """Namespaces that are answered here, before anything else is touched.
@@ -20,195 +21,224 @@ KILLPRIV_V2), and ``ls -l`` for two of these names per file. ENOTSUP, unlike ENO
 asking for the whole device.
 """
 
-UNCHANGED_ID = 0xFFFFFFFF
-"""``(uid_t) -1`` in chown(2)."""
-
-UTIME_NOW = (1 << 30) - 1
-UTIME_OMIT = (1 << 30) - 2
-
-_TIMES = struct.Struct("@4l")
-
-
-def stat_writer(
-    binding: Binding, filesystem: ServedFilesystem
-) -> Callable[[int, Attributes], None]:
-    """A function that writes attributes as ``struct stat`` at an address."""
-    write = binding.stat.write
-    block_size = filesystem.block_size
-
-    def write_stat(address: int, a: Attributes) -> None:
-        size, atime, mtime, ctime = a.size, a.atime_ns, a.mtime_ns, a.ctime_ns
-        values = (
-            *(a.nlink, a.mode, a.uid, a.gid, a.rdev, size, block_size, (size + 511) >> 9),
-            *(atime // NANO, atime % NANO, mtime // NANO, mtime % NANO),
-            *(ctime // NANO, ctime % NANO),
-        )
-        write(address, values)
-
-    return write_stat
+SET_MODE, SET_UID, SET_GID, SET_SIZE, SET_ATIME, SET_MTIME = (1 << bit for bit in range(6))
+SET_ATIME_NOW, SET_MTIME_NOW = 1 << 7, 1 << 8
+"""``FUSE_SET_ATTR_…`` of libfuse's ``fuse_lowlevel.h``. The ctime is never set: it moves."""
 
 
 class NameCallbacks:
-    """Verbs on paths. Each returns 0, a size, or a negative errno; exceptions are translated by
-    the caller (:mod:`yas3fs.fuse.callbacks`)."""
+    """Verbs on inodes and names. Each returns an errno (0: done), or None when it has replied;
+    exceptions are translated by the caller (:mod:`yas3fs.fuse.callbacks`)."""
 
     def __init__(
-        self, binding: Binding, filesystem: ServedFilesystem, files: HandleTable[ServedFile]
+        self,
+        binding: Binding,
+        filesystem: ServedFilesystem,
+        nodes: NodeTable,
+        replies: Replies,
+        files: HandleTable[ServedFile],
+        directories: HandleTable[OpenDirectory],
     ) -> None:
+        self._binding = binding
         self._fs = filesystem
-        self._context = binding.get_context
+        self._nodes = nodes
+        self._reply = replies
         self._number = binding.file_info.fh.offset
         self._files = files
-        self._write_stat = stat_writer(binding, filesystem)
-        self._statvfs = binding.statvfs
-        self._timespec_size = ctypes.sizeof(binding.timespec)
+        self._directories = directories
 
     def _handle(self, info: int | None) -> ServedFile | None:
-        """The open file that a verb came through, if any. Directories are no such handles."""
+        """The open file that a verb came through, if any."""
         if info is None:
             return None
         return self._files.open.get(ctypes.c_uint64.from_address(info + self._number).value)
 
-    def _caller(self) -> Caller:
-        context = self._context().contents
+    def _at(self, number: int) -> Target:
+        return Target(self._nodes, self._files, number)
+
+    def _caller(self, request: int) -> Caller:
+        context = self._reply.caller(request)
         return Caller(context.uid, context.gid)
 
-    def getattr(self, path: bytes | None, stat: int, info: int | None) -> int:
-        handle = None if info is None else self._handle(info)
-        if handle is not None:
-            self._write_stat(stat, handle.getattr())
-        elif path is not None:
-            text = path.decode("utf-8", "surrogateescape")
-            self._write_stat(stat, self._fs.getattr(text))
+    # -- looking -----------------------------------------------------------------------------
+
+    def lookup(self, request: int, parent: int, name: bytes) -> int | None:
+        try:
+            text = _text(name)
+            with self._nodes.using(parent, text) as use:
+                attributes = self._fs.getattr(use.path)
+                node = self._nodes.count(use.node, text)
+        except (NoEntry, NotFound):
+            return self._reply.missing(request)
+        self._reply.entry(request, node, attributes)
+        return None
+
+    def forget(self, request: int, number: int, count: int) -> None:
+        self._nodes.forget(number, count)
+        self._binding.reply_none(request)
+
+    def forget_multi(self, request: int, count: int, records: int) -> None:
+        numbers = (ctypes.c_uint64 * (2 * count)).from_address(records)
+        for index in range(0, 2 * count, 2):
+            self._nodes.forget(numbers[index], numbers[index + 1])
+        self._binding.reply_none(request)
+
+    def getattr(self, request: int, number: int, info: int | None) -> None:
+        opened = self._handle(info) or self._removed_directory(number)
+        if opened is not None:
+            attributes = opened.getattr()
         else:
-            return -errno.EBADF
-        return 0
+            with self._at(number) as at:
+                handle = at.handle
+                attributes = self._fs.getattr(at.path) if handle is None else handle.getattr()
+        self._reply.attributes(request, number, attributes)
 
-    def readlink(self, path: bytes, buffer: int, size: int) -> int:
-        target = self._fs.readlink(path.decode("utf-8", "surrogateescape"))
-        raw = target.encode("utf-8", "surrogateescape")[: size - 1] + b"\0"
-        ctypes.memmove(buffer, raw, len(raw))
-        return 0
+    def _removed_directory(self, number: int) -> ServedDirectory | None:
+        """A directory that is open and was removed."""
+        directory = self._directories.of_node(number) if self._directories.open else None
+        return directory.handle if directory is not None and directory.node.gone else None
 
-    def mknod(self, path: bytes, mode: int, rdev: int) -> int:
-        self._fs.mknod(path.decode("utf-8", "surrogateescape"), mode, rdev, self._caller())
-        return 0
+    def readlink(self, request: int, number: int) -> None:
+        with self._at(number) as at:
+            target = self._fs.readlink(at.path)
+        self._binding.reply_readlink(request, _raw(target))
 
-    def mkdir(self, path: bytes, mode: int) -> int:
-        self._fs.mkdir(path.decode("utf-8", "surrogateescape"), mode, self._caller())
-        return 0
-
-    def unlink(self, path: bytes) -> int:
-        self._fs.unlink(path.decode("utf-8", "surrogateescape"))
-        return 0
-
-    def rmdir(self, path: bytes) -> int:
-        self._fs.rmdir(path.decode("utf-8", "surrogateescape"))
-        return 0
-
-    def symlink(self, target: bytes, path: bytes) -> int:
-        self._fs.symlink(
-            target.decode("utf-8", "surrogateescape"),
-            path.decode("utf-8", "surrogateescape"),
-            self._caller(),
-        )
-        return 0
-
-    def rename(self, old: bytes, new: bytes, flags: int) -> int:
-        self._fs.rename(
-            old.decode("utf-8", "surrogateescape"), new.decode("utf-8", "surrogateescape"), flags
-        )
-        return 0
-
-    def link(self, _old: bytes, _new: bytes) -> int:
-        """An object has one key. EPERM is what POSIX says of file systems without links."""
-        return -errno.EPERM
-
-    def chmod(self, path: bytes | None, mode: int, info: int | None) -> int:
-        text = "" if path is None else path.decode("utf-8", "surrogateescape")
-        self._fs.chmod(text, mode, self._handle(info))
-        return 0
-
-    def chown(self, path: bytes | None, uid: int, gid: int, info: int | None) -> int:
-        text = "" if path is None else path.decode("utf-8", "surrogateescape")
-        uid = -1 if uid == UNCHANGED_ID else uid
-        gid = -1 if gid == UNCHANGED_ID else gid
-        self._fs.chown(text, uid, gid, self._handle(info))
-        return 0
-
-    def truncate(self, path: bytes | None, size: int, info: int | None) -> int:
-        text = "" if path is None else path.decode("utf-8", "surrogateescape")
-        self._fs.truncate(text, size, self._handle(info))
-        return 0
-
-    def utimens(self, path: bytes | None, times: int | None, info: int | None) -> int:
-        text = "" if path is None else path.decode("utf-8", "surrogateescape")
-        now = self._fs.now_ns
-        if times is None:
-            atime = mtime = now()
-            self._fs.utimens(text, atime, mtime, self._handle(info))
-            return 0
-        pair = (ctypes.c_char * _TIMES.size).from_address(times)
-        seconds_a, nanos_a, seconds_m, nanos_m = _TIMES.unpack_from(pair)
-        chosen: list[int | None] = []
-        for seconds, nanos in ((seconds_a, nanos_a), (seconds_m, nanos_m)):
-            if nanos == UTIME_OMIT:
-                chosen.append(None)
-            else:
-                chosen.append(now() if nanos == UTIME_NOW else seconds * NANO + nanos)
-        self._fs.utimens(text, chosen[0], chosen[1], self._handle(info))
-        return 0
-
-    def statfs(self, _path: bytes, address: int) -> int:
+    def statfs(self, request: int, _number: int) -> None:
         numbers = self._fs.statfs()
-        target = self._statvfs.from_address(address)
-        target.f_bsize = target.f_frsize = numbers.block_size
-        target.f_blocks = numbers.blocks
-        target.f_bfree = target.f_bavail = numbers.blocks_free
-        target.f_files = numbers.files
-        target.f_ffree = target.f_favail = numbers.files_free
-        target.f_namemax = numbers.name_max
+        answer = self._binding.statvfs()
+        answer.f_bsize = answer.f_frsize = numbers.block_size
+        answer.f_blocks = numbers.blocks
+        answer.f_bfree = answer.f_bavail = numbers.blocks_free
+        answer.f_files = numbers.files
+        answer.f_ffree = answer.f_favail = numbers.files_free
+        answer.f_namemax = numbers.name_max
+        self._binding.reply_statfs(request, ctypes.addressof(answer))
+
+    # -- making and moving names -------------------------------------------------------------
+
+    def mknod(self, request: int, parent: int, name: bytes, mode: int, rdev: int) -> None:
+        with self._nodes.using(parent, _text(name)) as use:
+            self._fs.mknod(use.path, mode, rdev, self._caller(request))
+            self._made(request, use)
+
+    def mkdir(self, request: int, parent: int, name: bytes, mode: int) -> None:
+        with self._nodes.using(parent, _text(name)) as use:
+            self._fs.mkdir(use.path, mode, self._caller(request))
+            self._made(request, use)
+
+    def symlink(self, request: int, target: bytes, parent: int, name: bytes) -> None:
+        with self._nodes.using(parent, _text(name)) as use:
+            self._fs.symlink(_text(target), use.path, self._caller(request))
+            self._made(request, use)
+
+    def _made(self, request: int, use: Use) -> None:
+        attributes = self._fs.getattr(use.path)
+        assert use.name is not None
+        self._reply.entry(request, self._nodes.count(use.node, use.name), attributes)
+
+    def unlink(self, _request: int, parent: int, name: bytes) -> int:
+        with self._nodes.changing((parent, _text(name))) as change:
+            self._fs.unlink(change.paths[0])
+            change.removed()
         return 0
 
-    def getxattr(self, path: bytes, name: bytes, buffer: int | None, size: int) -> int:
-        if name.startswith(FOREIGN_XATTRS):
-            return -errno.ENOTSUP
-        value = self._fs.getxattr(
-            path.decode("utf-8", "surrogateescape"), name.decode("utf-8", "surrogateescape")
-        )
-        return _answer(value, buffer, size)
-
-    def listxattr(self, path: bytes, buffer: int | None, size: int) -> int:
-        names = self._fs.listxattr(path.decode("utf-8", "surrogateescape"))
-        raw = b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in names)
-        return _answer(raw, buffer, size)
-
-    def setxattr(self, path: bytes, name: bytes, value: int, size: int, flags: int) -> int:
-        if name.startswith(FOREIGN_XATTRS):
-            return -errno.ENOTSUP
-        self._fs.setxattr(
-            path.decode("utf-8", "surrogateescape"),
-            name.decode("utf-8", "surrogateescape"),
-            ctypes.string_at(value, size) if size else b"",
-            flags,
-        )
+    def rmdir(self, _request: int, parent: int, name: bytes) -> int:
+        with self._nodes.changing((parent, _text(name))) as change:
+            self._fs.rmdir(change.paths[0])
+            change.removed()
         return 0
 
-    def removexattr(self, path: bytes, name: bytes) -> int:
-        if name.startswith(FOREIGN_XATTRS):
-            return -errno.ENOTSUP
-        self._fs.removexattr(
-            path.decode("utf-8", "surrogateescape"), name.decode("utf-8", "surrogateescape")
+    def rename(
+        self, _request: int, parent: int, name: bytes, to: int, new_name: bytes, flags: int
+    ) -> int:
+        with self._nodes.changing((parent, _text(name)), (to, _text(new_name))) as change:
+            self._fs.rename(change.paths[0], change.paths[1], flags)
+            change.moved(exchanged=bool(flags & RENAME_EXCHANGE))
+        return 0
+
+    def link(self, _request: int, _number: int, _parent: int, _name: bytes) -> int:
+        """An object has one key. EPERM is what POSIX says of file systems without links."""
+        return errno.EPERM
+
+    # -- attributes --------------------------------------------------------------------------
+
+    def setattr(self, request: int, number: int, stat: int, valid: int, info: int | None) -> None:
+        changes = self._changes(stat, valid)
+        handle = self._handle(info)
+        if handle is not None:
+            attributes = self._fs.setattr("", changes, handle)
+        else:
+            with self._at(number) as at:
+                attributes = self._fs.setattr(at.path, changes, at.handle)
+        self._reply.attributes(request, number, attributes)
+
+    def _changes(self, address: int, valid: int) -> Changes:
+        stat = self._binding.stat.from_address(address)
+        size = stat.st_size if valid & SET_SIZE else None
+        atime = mtime = None
+        if valid & SET_ATIME_NOW:
+            atime = self._fs.now_ns()
+        elif valid & SET_ATIME:
+            atime = stat.st_atimespec.tv_sec * NANO + stat.st_atimespec.tv_nsec
+        if valid & SET_MTIME_NOW:  # a new size moves it by itself
+            mtime = self._fs.now_ns() if size is None else None
+        elif valid & SET_MTIME:
+            mtime = stat.st_mtimespec.tv_sec * NANO + stat.st_mtimespec.tv_nsec
+        return Changes(
+            mode=stat.st_mode if valid & SET_MODE else None,
+            uid=stat.st_uid if valid & SET_UID else None,
+            gid=stat.st_gid if valid & SET_GID else None,
+            size=size,
+            atime_ns=atime,
+            mtime_ns=mtime,
         )
+
+    # -- extended attributes -----------------------------------------------------------------
+
+    def getxattr(self, request: int, number: int, name: bytes, size: int) -> int | None:
+        if name.startswith(FOREIGN_XATTRS):
+            return errno.ENOTSUP
+        with self._at(number) as at:
+            value = self._fs.getxattr(at.path, _text(name), at.handle)
+        return self._answer(request, value, size)
+
+    def listxattr(self, request: int, number: int, size: int) -> int | None:
+        with self._at(number) as at:
+            names = self._fs.listxattr(at.path, at.handle)
+        return self._answer(request, b"".join(_raw(name) + b"\0" for name in names), size)
+
+    def _answer(self, request: int, value: bytes, size: int) -> int | None:
+        """The protocol of getxattr(2) and listxattr(2): size 0 asks how much there is."""
+        length = len(value)
+        if length > size > 0:
+            return errno.ERANGE
+        if size == 0:
+            self._binding.reply_xattr(request, length)
+        else:
+            self._binding.reply_buffer(request, value, length)
+        return None
+
+    def setxattr(
+        self, _request: int, number: int, name: bytes, value: int, size: int, flags: int
+    ) -> int:
+        if name.startswith(FOREIGN_XATTRS):
+            return errno.ENOTSUP
+        content = ctypes.string_at(value, size) if size else b""
+        with self._at(number) as at:
+            self._fs.setxattr(at.path, _text(name), content, flags, at.handle)
+        return 0
+
+    def removexattr(self, _request: int, number: int, name: bytes) -> int:
+        if name.startswith(FOREIGN_XATTRS):
+            return errno.ENOTSUP
+        with self._at(number) as at:
+            self._fs.removexattr(at.path, _text(name), at.handle)
         return 0
 
 
-def _answer(value: bytes, buffer: int | None, size: int) -> int:
-    """The protocol of getxattr(2) and listxattr(2): size 0 asks how much there is."""
-    length = len(value)
-    if size == 0:
-        return length
-    if length > size or buffer is None:
-        return -errno.ERANGE
-    ctypes.memmove(buffer, value, length)
-    return length
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""libfuse through ctypes: the structures are mfusepy's, the functions and callbacks are ours.
+"""libfuse's low-level interface through ctypes: the library and most structures are mfusepy's.
 
 mfusepy knows how the structures of each libfuse release and platform are laid out. Its own
 dispatch is not used: it hides a failing start, needs a subclass for attributes in directory
@@ -19,7 +19,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ctypes import c_char_p, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
+from ctypes import c_char_p, c_double, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
 from typing import Any
 
 from yas3fs.errors import MountError
@@ -33,11 +33,22 @@ SONAMES = ("libfuse3.so.4", "libfuse3.so.3")
 MISSING = "libfuse 3 was not found: install the package fuse3 (with libfuse3)"
 
 STAT_FIELDS = (
-    *("st_nlink", "st_mode", "st_uid", "st_gid", "st_rdev", "st_size", "st_blksize", "st_blocks"),
+    *("st_ino", "st_nlink", "st_mode", "st_uid", "st_gid", "st_rdev"),
+    *("st_size", "st_blksize", "st_blocks"),
     *("st_atimespec.tv_sec", "st_atimespec.tv_nsec"),
     *("st_mtimespec.tv_sec", "st_mtimespec.tv_nsec"),
     *("st_ctimespec.tv_sec", "st_ctimespec.tv_nsec"),
 )
+"""In the order of x86-64, so that nothing has to be put in order there."""
+ENTRY_FIELDS = (
+    *("ino", *(f"attr.{name}" for name in STAT_FIELDS)),
+    *("attr_timeout", "entry_timeout"),
+)
+
+VERSIONED_NEW = ("fuse_session_new_versioned", "_fuse_session_new")
+"""What later releases call in place of ``fuse_session_new``, which is inline there."""
+
+EXPIRE_ONLY = 1
 
 _LOG_LEVELS = (50, 50, 50, 40, 30, 20, 20, 10)
 """Python's level for each of libfuse's (syslog's), 0 the most urgent."""
@@ -66,6 +77,27 @@ class LoopConfig32(ctypes.Structure):
     """``struct fuse_loop_config`` before libfuse 3.12, which then had no limit of threads."""
 
     _fields_ = [("clone_fd", c_int), ("max_idle_threads", c_uint)]
+
+
+class Context(ctypes.Structure):
+    """``struct fuse_ctx``: who asks; ``pid`` is a thread's."""
+
+    _fields_ = [("uid", c_uint), ("gid", c_uint), ("pid", c_int), ("umask", c_uint)]
+
+
+def entry_param(stat: Any) -> type[ctypes.Structure]:
+    """``struct fuse_entry_param`` over the platform's ``struct stat``."""
+
+    class EntryParam(ctypes.Structure):
+        _fields_ = [
+            ("ino", c_uint64),
+            ("generation", c_uint64),
+            ("attr", stat),
+            ("attr_timeout", c_double),
+            ("entry_timeout", c_double),
+        ]
+
+    return EntryParam
 
 
 def _library_path() -> str:
@@ -112,21 +144,20 @@ class Binding:
 
     def __init__(self, module: Any) -> None:
         self.version: tuple[int, int] = (module.fuse_version_major, module.fuse_version_minor)
-        self.operations: type[ctypes.Structure] = module.fuse_operations
         self.file_info: Any = module.fuse_file_info
         self.connection: Any = module.fuse_conn_info
-        self.config: Any = module.fuse_config
-        self.context: Any = module.fuse_context
+        self.stat: Any = module.c_stat
         self.statvfs: Any = module.c_statvfs
-        self.timespec: Any = module.c_timespec
         self.mode_t, self.dev_t = module.c_mode_t, module.c_dev_t
-        self.uid_t, self.gid_t = module.c_uid_t, module.c_gid_t
-        self.stat = Layout(module.c_stat, STAT_FIELDS)
+        entry = entry_param(module.c_stat)
+        self.stat_layout = Layout(module.c_stat, STAT_FIELDS)
+        self.entry_layout = Layout(entry, ENTRY_FIELDS)
         self._library: ctypes.CDLL = module._libfuse
         # The same library with the interpreter lock held: for calls that return at once.
         self._quick = ctypes.PyDLL(None, handle=self._library._handle)
         self._declare_session()
         self._declare_quick()
+        self._declare_replies()
         self._forward_log()
 
     def _function(
@@ -142,46 +173,87 @@ class Binding:
 
     def _declare_session(self) -> None:
         f = self._function
-        new = "fuse_new_31" if self._has("fuse_new_31") else "fuse_new"
-        self.new = f(new, c_void_p, ctypes.POINTER(FuseArgs), c_void_p, c_size_t, c_void_p)
         self.free_args = f("fuse_opt_free_args", None, ctypes.POINTER(FuseArgs))
-        self.mount = f("fuse_mount", c_int, c_void_p, c_char_p)
-        self.unmount = f("fuse_unmount", None, c_void_p)
-        self.destroy = f("fuse_destroy", None, c_void_p)
-        self.get_session = f("fuse_get_session", c_void_p, c_void_p)
+        self.mount = f("fuse_session_mount", c_int, c_void_p, c_char_p)
+        self.unmount = f("fuse_session_unmount", None, c_void_p)
+        self.destroy = f("fuse_session_destroy", None, c_void_p)
         buffer = ctypes.POINTER(FuseBuffer)
         self.receive = f("fuse_session_receive_buf", c_int, c_void_p, buffer)
         self.process = f("fuse_session_process_buf", None, c_void_p, buffer)
-        self.invalidate_path = f("fuse_invalidate_path", c_int, c_void_p, c_char_p)
-        self.invalidate_entry = f(
-            "fuse_lowlevel_notify_inval_entry", c_int, c_void_p, c_uint64, c_char_p, c_size_t
+        self.invalidate_inode = f(
+            "fuse_lowlevel_notify_inval_inode", c_int, c_void_p, c_uint64, c_int64, c_int64
         )
+        entry = (c_int, c_void_p, c_uint64, c_char_p, c_size_t)
+        self.invalidate_entry = f("fuse_lowlevel_notify_inval_entry", *entry)
+        self.expire_entry: Callable[..., int] | None = None
+        if self._has("fuse_lowlevel_notify_expire_entry"):
+            # Releases before 3.15 have one more argument, which later ones do not look at.
+            expire = f("fuse_lowlevel_notify_expire_entry", *entry, c_int)
+            self.expire_entry = lambda *arguments: expire(*arguments, EXPIRE_ONLY)
 
     def _declare_quick(self) -> None:
+        """What returns at once, and is called with the interpreter lock held."""
         f = self._function
-        self.interrupted = f("fuse_interrupted", c_int, quick=True)
-        self.get_context = f("fuse_get_context", ctypes.POINTER(self.context), quick=True)
+        request, pointer = c_void_p, c_void_p
+        self.interrupted = f("fuse_req_interrupted", c_int, request, quick=True)
+        self.request_context = f("fuse_req_ctx", pointer, request, quick=True)
+        self.reply_none = f("fuse_reply_none", None, request, quick=True)
+        add = (c_size_t, request, pointer, c_size_t, c_char_p, c_char_p, c_int64)
+        self.add_entry = f("fuse_add_direntry", *add, quick=True)
+        self.add_entry_plus = f("fuse_add_direntry_plus", *add, quick=True)
 
-    def loop(self, fuse: int, max_threads: int) -> int:
+    def _declare_replies(self) -> None:
+        """The interpreter lock is let go: the program that is answered asks on, and another thread
+        must not have to wait for the end of this call to take that up."""
+        f = self._function
+        request, pointer = c_void_p, c_void_p
+        self.reply_error = f("fuse_reply_err", c_int, request, c_int)
+        self.reply_entry = f("fuse_reply_entry", c_int, request, c_char_p)
+        self.reply_attr = f("fuse_reply_attr", c_int, request, c_char_p, c_double)
+        self.reply_create = f("fuse_reply_create", c_int, request, c_char_p, pointer)
+        self.reply_open = f("fuse_reply_open", c_int, request, pointer)
+        self.reply_write = f("fuse_reply_write", c_int, request, c_size_t)
+        self.reply_readlink = f("fuse_reply_readlink", c_int, request, c_char_p)
+        self.reply_statfs = f("fuse_reply_statfs", c_int, request, pointer)
+        self.reply_xattr = f("fuse_reply_xattr", c_int, request, c_size_t)
+        self.reply_buffer = f("fuse_reply_buf", c_int, request, pointer, c_size_t)
+
+    def new_session(self, args: FuseArgs, operations: ctypes.Structure) -> int | None:
+        """A session that is not mounted yet; None when libfuse refuses the options."""
+        common = (ctypes.POINTER(FuseArgs), c_void_p, c_size_t)
+        given = (ctypes.byref(args), ctypes.addressof(operations), ctypes.sizeof(operations))
+        for name in VERSIONED_NEW:
+            if self._has(name):
+                new = self._function(name, c_void_p, *common, c_void_p, c_void_p)
+                version = (c_uint * 4)(*self.version, 0, 0)
+                session: int | None = new(*given, ctypes.addressof(version), None)
+                return session
+        old: int | None = self._function("fuse_session_new", c_void_p, *common, c_void_p)(
+            *given, None
+        )
+        return old
+
+    def loop(self, session: int, max_threads: int) -> int:
         """Serve requests until the session ends; blocks, with the interpreter lock released.
 
         Idle threads are kept: ending and starting one costs more than most requests.
         """
+        name = "fuse_session_loop_mt"
         if not self._has("fuse_loop_cfg_create"):
             run = self._function(
-                "fuse_loop_mt_32" if self._has("fuse_loop_mt_32") else "fuse_loop_mt",
+                f"{name}_32" if self._has(f"{name}_32") else name,
                 c_int,
                 c_void_p,
                 ctypes.POINTER(LoopConfig32),
             )
-            return int(run(fuse, LoopConfig32(0, max_threads)))
-        run_312 = "fuse_loop_mt_312" if self._has("fuse_loop_mt_312") else "fuse_loop_mt"
+            return int(run(session, LoopConfig32(0, max_threads)))
+        run_312 = f"{name}_312" if self._has(f"{name}_312") else name
         config = self._function("fuse_loop_cfg_create", c_void_p)()
         for setting in ("max_threads", "idle_threads"):
-            name = f"fuse_loop_cfg_set_{setting}"
-            self._function(name, None, c_void_p, c_uint)(config, max_threads)
+            setter = f"fuse_loop_cfg_set_{setting}"
+            self._function(setter, None, c_void_p, c_uint)(config, max_threads)
         try:
-            return int(self._function(run_312, c_int, c_void_p, c_void_p)(fuse, config))
+            return int(self._function(run_312, c_int, c_void_p, c_void_p)(session, config))
         finally:
             self._function("fuse_loop_cfg_destroy", None, c_void_p)(config)
 

@@ -1,158 +1,148 @@
 """The table of callbacks that libfuse gets, and the guard around each.
 
-Prototypes take addresses as integers where mfusepy's build pointer objects: that costs less, and
-the verbs need only addresses. An exception must never leave a callback: ctypes would print it and
-answer 0, which libfuse takes for success.
+Prototypes take addresses as integers where ctypes could build pointer objects: that costs less, and
+the verbs need only addresses. An exception must never leave a callback: ctypes would print it, and
+the program would wait for an answer for ever.
 """
 
 import ctypes
 from collections.abc import Callable
-from ctypes import c_char_p, c_int, c_int64, c_size_t, c_uint, c_void_p
+from ctypes import c_char_p, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
 from typing import Any
 
 from yas3fs.fuse.attributes import NameCallbacks
 from yas3fs.fuse.binding import Binding
 from yas3fs.fuse.data import FileCallbacks
-from yas3fs.fuse.directories import DirectoryCallbacks
+from yas3fs.fuse.directories import DirectoryCallbacks, OpenDirectory
 from yas3fs.fuse.errno import negative_errno
+from yas3fs.fuse.nodes import Node, NodeTable
+from yas3fs.fuse.replies import Replies, Timeouts
 from yas3fs.fuse.served import ServedFile, ServedFilesystem
 from yas3fs.fuse.table import HandleTable
+from yas3fs.fuse.targets import Vanished
 from yas3fs.fuse.threads import WorkerThreads
 from yas3fs.runtime import naming
 
-Verb = Callable[..., int]
+Verb = Callable[..., int | None]
+
+ORDER = (
+    *("init", "destroy", "lookup", "forget", "getattr", "setattr", "readlink", "mknod", "mkdir"),
+    *("unlink", "rmdir", "symlink", "rename", "link", "open", "read", "write", "flush", "release"),
+    *("fsync", "opendir", "readdir", "releasedir", "fsyncdir", "statfs", "setxattr", "getxattr"),
+    *("listxattr", "removexattr", "access", "create", "getlk", "setlk", "bmap", "ioctl", "poll"),
+    *("write_buf", "retrieve_reply", "forget_multi", "flock", "fallocate", "readdirplus"),
+    *("copy_file_range", "lseek"),
+)
+"""The members of ``struct fuse_lowlevel_ops`` up to libfuse 3.8; later ones were appended."""
 
 
-def _guard2(verb: str, call: Verb, threads: WorkerThreads) -> Verb:
-    def guarded(a: Any, b: Any) -> int:
+class Operations(ctypes.Structure):
+    """``struct fuse_lowlevel_ops``."""
+
+    _fields_ = [(name, c_void_p) for name in ORDER]
+
+
+def guard(
+    verb: str,
+    call: Verb,
+    threads: WorkerThreads,
+    fail: Callable[[int, int], int],
+    vanished: Callable[[int, Node], int],
+) -> Callable[..., None]:
+    """The callback around a verb: it answers with an errno where the verb has not answered."""
+
+    def guarded(request: int, *arguments: Any) -> None:
         try:
-            threads.adopted  # noqa: B018 - reading it adopts a new thread
-            return call(a, b)
+            threads.request = request  # adopts a new thread
+            code = call(request, *arguments)
+        except Vanished as gone:
+            code = vanished(request, gone.node)
         except BaseException as error:  # noqa: BLE001
-            return negative_errno(verb, error)
+            code = -negative_errno(verb, error)
+        threads.request = 0
+        if code is not None:
+            fail(request, code)
 
     return guarded
-
-
-def _guard3(verb: str, call: Verb, threads: WorkerThreads) -> Verb:
-    def guarded(a: Any, b: Any, c: Any) -> int:
-        try:
-            threads.adopted  # noqa: B018
-            return call(a, b, c)
-        except BaseException as error:  # noqa: BLE001
-            return negative_errno(verb, error)
-
-    return guarded
-
-
-def _guard4(verb: str, call: Verb, threads: WorkerThreads) -> Verb:
-    def guarded(a: Any, b: Any, c: Any, d: Any) -> int:
-        try:
-            threads.adopted  # noqa: B018
-            return call(a, b, c, d)
-        except BaseException as error:  # noqa: BLE001
-            return negative_errno(verb, error)
-
-    return guarded
-
-
-def _guard5(verb: str, call: Verb, threads: WorkerThreads) -> Verb:
-    def guarded(a: Any, b: Any, c: Any, d: Any, e: Any) -> int:
-        try:
-            threads.adopted  # noqa: B018
-            return call(a, b, c, d, e)
-        except BaseException as error:  # noqa: BLE001
-            return negative_errno(verb, error)
-
-    return guarded
-
-
-def _guard(verb: str, call: Verb, threads: WorkerThreads) -> Verb:
-    def guarded(*arguments: Any) -> int:
-        try:
-            threads.adopted  # noqa: B018
-            return call(*arguments)
-        except BaseException as error:  # noqa: BLE001
-            return negative_errno(verb, error)
-
-    return guarded
-
-
-_GUARDS = {2: _guard2, 3: _guard3, 4: _guard4, 5: _guard5}
-"""One for each count of arguments: packing them into a tuple and out again costs as much as a
-simple verb."""
 
 
 def prototypes(binding: Binding) -> dict[str, Any]:
-    """The C type of each callback that is served."""
-    mode, dev, uid, gid = binding.mode_t, binding.dev_t, binding.uid_t, binding.gid_t
-    path, address, info = c_char_p, c_void_p, c_void_p
+    """The C type of each callback that is served; all begin with the request."""
+    mode, dev = binding.mode_t, binding.dev_t
+    inode, name, address, info = c_uint64, c_char_p, c_void_p, c_void_p
 
-    def returns_int(*arguments: Any) -> Any:
-        return ctypes.CFUNCTYPE(c_int, *arguments)
+    def request(*arguments: Any) -> Any:
+        return ctypes.CFUNCTYPE(None, c_void_p, *arguments)
 
     return {
-        "getattr": returns_int(path, address, info),
-        "readlink": returns_int(path, address, c_size_t),
-        "mknod": returns_int(path, mode, dev),
-        "mkdir": returns_int(path, mode),
-        "unlink": returns_int(path),
-        "rmdir": returns_int(path),
-        "symlink": returns_int(path, path),
-        "rename": returns_int(path, path, c_uint),
-        "link": returns_int(path, path),
-        "chmod": returns_int(path, mode, info),
-        "chown": returns_int(path, uid, gid, info),
-        "truncate": returns_int(path, c_int64, info),
-        "open": returns_int(path, info),
-        "read": returns_int(address, address, c_size_t, c_int64, info),
-        "write": returns_int(address, address, c_size_t, c_int64, info),
-        "statfs": returns_int(path, address),
-        "flush": returns_int(address, info),
-        "release": returns_int(address, info),
-        "fsync": returns_int(address, c_int, info),
-        "setxattr": returns_int(path, c_char_p, address, c_size_t, c_int),
-        "getxattr": returns_int(path, c_char_p, address, c_size_t),
-        "listxattr": returns_int(path, address, c_size_t),
-        "removexattr": returns_int(path, c_char_p),
-        "opendir": returns_int(path, info),
-        "readdir": returns_int(address, address, address, c_int64, info, c_int),
-        "releasedir": returns_int(address, info),
-        "fsyncdir": returns_int(address, c_int, info),
-        "create": returns_int(path, mode, info),
-        "utimens": returns_int(path, address, info),
-        "fallocate": returns_int(address, c_int, c_int64, c_int64, info),
+        "lookup": request(inode, name),
+        "forget": request(inode, c_uint64),
+        "forget_multi": request(c_size_t, address),
+        "getattr": request(inode, info),
+        "setattr": request(inode, address, c_int, info),
+        "readlink": request(inode),
+        "mknod": request(inode, name, mode, dev),
+        "mkdir": request(inode, name, mode),
+        "unlink": request(inode, name),
+        "rmdir": request(inode, name),
+        "symlink": request(name, inode, name),
+        "rename": request(inode, name, inode, name, c_uint),
+        "link": request(inode, inode, name),
+        "open": request(inode, info),
+        "create": request(inode, name, mode, info),
+        "read": request(inode, c_size_t, c_int64, info),
+        "write": request(inode, address, c_size_t, c_int64, info),
+        "flush": request(inode, info),
+        "release": request(inode, info),
+        "fsync": request(inode, c_int, info),
+        "fallocate": request(inode, c_int, c_int64, c_int64, info),
+        "opendir": request(inode, info),
+        "readdir": request(inode, c_size_t, c_int64, info),
+        "readdirplus": request(inode, c_size_t, c_int64, info),
+        "releasedir": request(inode, info),
+        "fsyncdir": request(inode, c_int, info),
+        "statfs": request(inode),
+        "setxattr": request(inode, name, address, c_size_t, c_int),
+        "getxattr": request(inode, name, c_size_t),
+        "listxattr": request(inode, c_size_t),
+        "removexattr": request(inode, name),
     }
 
 
 class Callbacks:
     """Owns the callbacks of one session; must live as long as libfuse may call them.
 
-    Not served on purpose: ``access`` (the kernel decides, with ``default_permissions``), ``lock``
+    Not served on purpose: ``access`` (the kernel decides, with ``default_permissions``), ``setlk``
     and ``flock`` (the kernel keeps locks on this node), ``lseek`` and ``copy_file_range`` (the
-    kernel has fallbacks), ``read_buf`` and ``write_buf`` (splicing brought nothing).
+    kernel has fallbacks), ``write_buf`` (splicing brought nothing).
     """
 
     def __init__(
-        self, binding: Binding, filesystem: ServedFilesystem, initialise: Callable[[int, int], int]
+        self,
+        binding: Binding,
+        filesystem: ServedFilesystem,
+        timeouts: Timeouts,
+        initialise: Callable[[int, int], None],
     ) -> None:
-        files: HandleTable[ServedFile] = HandleTable()
-        groups = (
-            NameCallbacks(binding, filesystem, files),
-            FileCallbacks(binding, filesystem, files),
-            DirectoryCallbacks(binding, filesystem),
-        )
+        self.nodes = NodeTable()
+        self.files: HandleTable[ServedFile] = HandleTable()
+        self.directories: HandleTable[OpenDirectory] = HandleTable()
         threads = WorkerThreads(binding.interrupted, naming.current())
-        self.structure = binding.operations()
+        replies = Replies(binding, self.nodes, timeouts, filesystem.block_size)
+        shared = (binding, filesystem, self.nodes, replies)
+        groups = (
+            NameCallbacks(*shared, self.files, self.directories),
+            FileCallbacks(*shared, self.files, threads),
+            DirectoryCallbacks(*shared, self.directories, threads),
+        )
+        self.structure = Operations()
         self._kept: list[Any] = []
         for verb, prototype in prototypes(binding).items():
-            call = next(getattr(group, verb) for group in groups if hasattr(group, verb))
-            guard = _GUARDS.get(len(prototype._argtypes_), _guard)
-            self._install(binding, verb, prototype(guard(verb, call, threads)))
-        init = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_void_p)
-        self._install(binding, "init", init(initialise))
+            call: Verb = next(getattr(group, verb) for group in groups if hasattr(group, verb))
+            guarded = guard(verb, call, threads, binding.reply_error, replies.vanished)
+            self._install(verb, prototype(guarded))
+        self._install("init", ctypes.CFUNCTYPE(None, c_void_p, c_void_p)(initialise))
 
-    def _install(self, binding: Binding, verb: str, callback: Any) -> None:
+    def _install(self, verb: str, callback: Any) -> None:
         self._kept.append(callback)
-        place = ctypes.addressof(self.structure) + getattr(binding.operations, verb).offset
-        c_void_p.from_address(place).value = ctypes.cast(callback, c_void_p).value
+        setattr(self.structure, verb, ctypes.cast(callback, c_void_p))

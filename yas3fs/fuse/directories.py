@@ -1,153 +1,195 @@
 """Callbacks about open directories: names with their attributes, from any position.
 
-Positions are real (the number of names before), because libfuse 3.14 drops the attributes of
-entries that come without one. ``.`` and ``..`` are the first two; they are the edge's own.
+Positions are the number of names before; ``.`` and ``..`` are the first two, and the edge's own.
 """
 
-import ctypes
 import errno
 import stat
 from collections.abc import Callable
-from ctypes import c_char_p, c_int, c_int64, c_uint64, c_void_p
+from ctypes import c_uint64
 
-from yas3fs.fs.types import Attributes
-from yas3fs.fuse.attributes import stat_writer
+from yas3fs.fs.types import Attributes, DirectoryEntry
 from yas3fs.fuse.binding import Binding
+from yas3fs.fuse.nodes import Node, NodeTable
+from yas3fs.fuse.replies import UNKNOWN_INODE, Replies
 from yas3fs.fuse.served import ServedDirectory, ServedFilesystem
 from yas3fs.fuse.table import HandleTable
+from yas3fs.fuse.targets import Vanished
+from yas3fs.fuse.threads import WorkerThreads
 
-READDIR_PLUS = 1
-FILL_DIR_PLUS = 2
-
-_FILLER = ctypes.PYFUNCTYPE(c_int, c_void_p, c_char_p, c_void_p, c_int64, c_int)
-"""The interpreter lock is kept: the filler only copies, and is called once per name."""
-
-Filler = Callable[[int, bytes, int, int, int], int]
-
-_PAGE = 4096
-_PLUS_HEADER = 152
-"""Bytes of a ``struct fuse_direntplus`` before the name; records are padded to 8."""
+_KINDS = {kind << 12: Attributes(kind << 12, 0, 0, 0, 0, 0, 0) for kind in range(16)}
 
 
 class OpenDirectory:
-    """A directory handle, and how many bytes of records its reader takes at once, once known."""
+    """A directory handle, and the inode that it was opened through."""
 
-    __slots__ = ("handle", "room")
+    __slots__ = ("handle", "node")
 
-    def __init__(self, handle: ServedDirectory) -> None:
+    def __init__(self, handle: ServedDirectory, node: Node) -> None:
         self.handle = handle
-        self.room = 0
+        self.node = node
 
 
 class DirectoryCallbacks:
-    """opendir, readdir, releasedir, fsyncdir."""
+    """opendir, readdir, readdirplus, releasedir, fsyncdir."""
 
-    def __init__(self, binding: Binding, filesystem: ServedFilesystem) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        filesystem: ServedFilesystem,
+        nodes: NodeTable,
+        replies: Replies,
+        directories: HandleTable[OpenDirectory],
+        threads: WorkerThreads,
+    ) -> None:
+        self._binding = binding
         self._fs = filesystem
+        self._nodes = nodes
+        self._reply = replies
         self._info = binding.file_info
         self._number = binding.file_info.fh.offset
         self._has_cache = hasattr(binding.file_info, "cache_readdir")
-        self._directories: HandleTable[OpenDirectory] = HandleTable()
-        self._write_stat = stat_writer(binding, filesystem)
-        self._stat_size = binding.stat.size
+        self._directories = directories
+        self._threads = threads
 
-    def opendir(self, path: bytes, info: int) -> int:
+    def opendir(self, request: int, number: int, info: int) -> None:
         """The kernel keeps the names when the core vouches that the listing is unchanged.
 
-        Without a promise nothing is kept: neither the kernel nor libfuse ever expires kept names.
+        Without a promise nothing is kept: the kernel never expires kept names.
         """
-        handle = self._fs.opendir(path.decode("utf-8", "surrogateescape"))
-        fields = self._info.from_address(info)
-        fields.fh = self._directories.add(OpenDirectory(handle))
+        with self._nodes.using(number) as use:
+            if not use.path:
+                raise Vanished(use.node)
+            handle = self._fs.opendir(use.path)
+            fields = self._info.from_address(info)
+            fh = fields.fh = self._directories.add(OpenDirectory(handle, use.node), number)
         unchanged = getattr(handle, "keep_cache", None)
         if self._has_cache and unchanged is not None:
             fields.cache_readdir = 1
             fields.keep_cache = 1 if unchanged else 0
+        if self._binding.reply_open(request, info) < 0:
+            self._reply.undo(lambda: self._release(fh))
+
+    def releasedir(self, _request: int, _node: int, info: int) -> int:
+        self._release(c_uint64.from_address(info + self._number).value)
         return 0
 
-    def releasedir(self, _path: int | None, info: int) -> int:
-        directory = self._directories.remove(c_uint64.from_address(info + self._number).value)
+    def _release(self, number: int) -> None:
+        directory = self._directories.remove(number)
         if directory is not None:
             directory.handle.release()
+
+    def fsyncdir(self, _request: int, _node: int, _data_only: int, _info: int) -> int:
         return 0
 
-    def fsyncdir(self, _path: int | None, _data_only: int, _info: int) -> int:
-        return 0
+    # -- reading -----------------------------------------------------------------------------
 
-    def readdir(
-        self, _path: int | None, buffer: int, filler: int, offset: int, info: int, flags: int
-    ) -> int:
-        number = c_uint64.from_address(info + self._number).value
-        directory = self._directories.open.get(number)
+    def _directory(self, info: int) -> OpenDirectory | None:
+        return self._directories.open.get(c_uint64.from_address(info + self._number).value)
+
+    def readdir(self, request: int, _node: int, size: int, offset: int, info: int) -> int | None:
+        """Names and types."""
+        directory = self._directory(info)
         if directory is None:
-            return -errno.EBADF
-        fill: Filler = _FILLER(filler)
-        memory = ctypes.create_string_buffer(self._stat_size)
-        address = ctypes.addressof(memory)
-        if not self._fill_dots(fill, buffer, address, offset):
-            return 0
-        if flags & READDIR_PLUS:
-            self._fill_plus(directory, fill, buffer, address, offset)
-        else:
-            self._fill_plain(directory, fill, buffer, address, offset)
-        return 0
+            return errno.EBADF
+        page = _Page(self._binding, self._threads, request, size, plus=False)
+        position = self._add_dots(page, directory.node, offset, self._reply.stat)
+        if position >= 2:
+            for entry in directory.handle.entries(position - 2):
+                position += 1
+                if not page.add(_raw(entry), self._plain(directory.node, entry), position):
+                    break
+        self._binding.reply_buffer(request, page.address, page.used)
+        return None
 
-    def _fill_dots(self, fill: Filler, buffer: int, address: int, offset: int) -> bool:
-        self._write_stat(address, _type_only(stat.S_IFDIR))
-        for position, name in ((1, b"."), (2, b"..")):
-            if offset < position and fill(buffer, name, address, position, 0):
-                return False
-        return True
-
-    def _fill_plain(
-        self, directory: OpenDirectory, fill: Filler, buffer: int, address: int, offset: int
-    ) -> None:
-        """Names and types until the reader is full."""
-        position = max(offset, 2)
-        last_type = -1
-        for entry in directory.handle.entries(position - 2):
-            position += 1
-            kind = stat.S_IFMT(entry.mode)
-            if kind != last_type:
-                self._write_stat(address, _type_only(kind))
-                last_type = kind
-            name = entry.name.encode("utf-8", "surrogateescape")
-            if fill(buffer, name, address, position, 0):
-                return
-
-    def _fill_plus(
-        self, directory: OpenDirectory, fill: Filler, buffer: int, address: int, offset: int
-    ) -> None:
+    def readdirplus(
+        self, request: int, _node: int, size: int, offset: int, info: int
+    ) -> int | None:
         """Names with the attributes that are known, so that no name needs a LOOKUP of its own.
 
-        libfuse counts a lookup for a name with attributes *before* it finds the reader's buffer
-        full, and never takes it back: the name's inode would stay for the life of the mount. So
-        a name that might not fit (buffers are a page, or a power of two of the reader's own choice)
-        goes without attributes until the size of the buffer is known; from then on the loop ends
-        by itself.
+        Each name that is delivered with attributes counts as looked up.
         """
-        write_stat = self._write_stat
-        room, used = directory.room, 0 if offset >= 2 else (2 - offset) * 160
-        position = max(offset, 2)
+        directory = self._directory(info)
+        if directory is None:
+            return errno.EBADF
+        page = _Page(self._binding, self._threads, request, size, plus=True)
+        granted: list[Node] = []
+        position = self._add_dots(page, directory.node, offset, self._not_looked_up)
+        if position >= 2:
+            try:
+                self._fill(directory, page, position, granted)
+            except BaseException:
+                self._take_back(granted)
+                raise
+        if self._binding.reply_buffer(request, page.address, page.used) < 0:
+            self._reply.undo(lambda: self._take_back(granted))
+        return None
+
+    def _take_back(self, granted: list[Node]) -> None:
+        for node in granted:
+            self._nodes.forget(node.number, 1)
+
+    def _fill(
+        self, directory: OpenDirectory, page: "_Page", position: int, granted: list[Node]
+    ) -> None:
+        parent, entry_of = directory.node, self._reply.entry_of
         for entry in directory.handle.entries(position - 2):
             position += 1
-            name = entry.name.encode("utf-8", "surrogateescape")
-            end = used + ((_PLUS_HEADER + len(name) + 7) & ~7)
-            attributes, plus = entry.attributes, 0
-            if room:
-                if end > room and used:
+            name, attributes = _raw(entry), entry.attributes
+            if attributes is None or parent.gone:
+                record = self._not_looked_up(0, _KINDS[stat.S_IFMT(entry.mode)])
+                if not page.add(name, record, position):
                     return
-                plus = FILL_DIR_PLUS
-            elif end <= _PAGE or (end - 1).bit_length() == (used - 1).bit_length():
-                plus = FILL_DIR_PLUS
-            if attributes is None:
-                attributes, plus = _type_only(stat.S_IFMT(entry.mode)), 0
-            write_stat(address, attributes)
-            if fill(buffer, name, address, position, plus):
-                directory.room = used
+                continue
+            node = self._nodes.count(parent, entry.name)
+            if not page.add(name, entry_of(node.number, attributes), position):
+                self._nodes.forget(node.number, 1)
                 return
-            used = end
+            granted.append(node)
+
+    def _add_dots(
+        self, page: "_Page", node: Node, offset: int, make: Callable[[int, Attributes], bytes]
+    ) -> int:
+        """Add ``.`` and ``..`` as far as they come after ``offset``; the position reached."""
+        numbers = (node.number, node.parent.number if node.parent is not None else node.number)
+        for position, name in ((1, b"."), (2, b"..")):
+            if offset < position:
+                found = make(numbers[position - 1], _KINDS[stat.S_IFDIR])
+                if not page.add(name, found, position):
+                    return position - 1
+        return max(offset, 2)
+
+    def _plain(self, parent: Node, entry: DirectoryEntry) -> bytes:
+        known = parent.children.get(entry.name) if parent.children is not None else None
+        number = known.number if known is not None else UNKNOWN_INODE
+        return self._reply.stat(number, _KINDS[stat.S_IFMT(entry.mode)])
+
+    def _not_looked_up(self, number: int, kind: Attributes) -> bytes:
+        """An entry that grants no lookup: the kernel takes the name and the type only."""
+        return self._reply.type_only(number or UNKNOWN_INODE, kind)
 
 
-def _type_only(kind: int) -> Attributes:
-    return Attributes(mode=kind, size=0, uid=0, gid=0, atime_ns=0, mtime_ns=0, ctime_ns=0)
+class _Page:
+    """One reply to a reader of a directory: records, as many as it has room for."""
+
+    def __init__(
+        self, binding: Binding, threads: WorkerThreads, request: int, size: int, *, plus: bool
+    ) -> None:
+        self._add = binding.add_entry_plus if plus else binding.add_entry
+        self._request = request
+        self._size = size
+        self.address = threads.buffer(size).address
+        self.used = 0
+
+    def add(self, name: bytes, entry: bytes, position: int) -> bool:
+        """Add a record; False when it does not fit."""
+        room = self._size - self.used
+        taken = self._add(self._request, self.address + self.used, room, name, entry, position)
+        if taken > room:
+            return False
+        self.used += taken
+        return True
+
+
+def _raw(entry: DirectoryEntry) -> bytes:
+    return entry.name.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""C structures written in one step.
+"""C structures made in one step.
 
 Setting the fields of a ctypes structure one by one costs a descriptor call and often a temporary
 object each, a microsecond for a ``struct stat``. A :class:`Layout` compiles the offsets of the
@@ -9,7 +9,7 @@ import ctypes
 import operator
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 _SIGNED = {1: "b", 2: "h", 4: "i", 8: "q"}
 _UNSIGNED = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -23,12 +23,15 @@ def _scalars(kind: type, name: str, offset: int) -> Iterator[tuple[int, str, str
             yield from _scalars(field[1], f"{name}.{field[0]}", offset + inner.offset)
     elif issubclass(kind, ctypes._SimpleCData):
         size = ctypes.sizeof(kind)
+        if kind is ctypes.c_double:
+            yield offset, name, "d"
+            return
         signed = kind(-1).value < 0
         yield offset, name, (_SIGNED if signed else _UNSIGNED)[size]
 
 
 class Layout:
-    """Writes chosen fields of a structure; what lies between them is set to zero."""
+    """Packs chosen fields of a structure; what lies between them is zero."""
 
     def __init__(self, structure: type[ctypes.Structure], names: Sequence[str]) -> None:
         known: dict[str, tuple[int, str]] = {}
@@ -44,13 +47,11 @@ class Layout:
             position = offset + struct.calcsize("=" + code)
         self.size = ctypes.sizeof(structure)
         parts.append(f"{self.size - position}x")
-        self._memory = ctypes.c_char * self.size
-        self._in_order = operator.itemgetter(*(names.index(name) for name in ordered))
         compiled = struct.Struct("".join(parts))
         if compiled.size != self.size:
             raise ValueError(f"{structure.__name__}: fields overlap")
-        self._pack_into = compiled.pack_into
-
-    def write(self, address: int, values: tuple[int, ...]) -> None:
-        """Write ``values``, in the order of the names, at ``address``."""
-        self._pack_into(self._memory.from_address(address), 0, *self._in_order(values))
+        self.pack: Callable[..., bytes] = compiled.pack
+        """The structure with values, one argument for each name and in their order."""
+        if ordered != list(names):
+            in_order = operator.itemgetter(*(names.index(name) for name in ordered))
+            self.pack = lambda *values: compiled.pack(*in_order(values))

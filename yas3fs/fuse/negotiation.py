@@ -4,10 +4,10 @@ Capability bits are those of libfuse's ``fuse_common.h``; each is wanted only wh
 offers it, because libfuse ends a session that wants more.
 """
 
-from typing import Any
+from typing import NamedTuple
 
 from yas3fs.fuse.binding import Binding
-from yas3fs.fuse.options import MAX_REQUEST, SessionOptions
+from yas3fs.fuse.options import MAX_REQUEST
 
 ASYNC_READ = 1 << 0
 POSIX_LOCKS = 1 << 1
@@ -52,28 +52,15 @@ MAX_BACKGROUND = 64
 """Requests that nobody waits for (read-ahead) in flight; the default of 12 starves fast links."""
 
 
-class Negotiated:
-    """The outcome, and the live timeouts.
+class Negotiated(NamedTuple):
+    """What the kernel offered, and what was taken of it."""
 
-    libfuse hands out the address of the configuration that it goes on to read (``&f->conf``), so a
-    timeout written there counts from the next reply.
-    """
-
-    def __init__(self, capable: int, wanted: int, config: Any) -> None:
-        self.capable = capable
-        self.wanted = wanted
-        self._config = config
-
-    def set_timeouts(self, entry: float, attribute: float, negative: float) -> None:
-        self._config.entry_timeout = entry
-        self._config.attr_timeout = attribute
-        self._config.negative_timeout = negative
+    capable: int
+    wanted: int
 
 
-def negotiate(
-    binding: Binding, options: SessionOptions, connection_address: int, config_address: int
-) -> Negotiated:
-    """Fill in libfuse's connection and configuration; called in its ``init`` callback."""
+def negotiate(binding: Binding, connection_address: int) -> Negotiated:
+    """Fill in libfuse's connection; called in its ``init`` callback."""
     connection = binding.connection.from_address(connection_address)
     connection.want = (connection.want | (WANTED & connection.capable)) & ~UNWANTED
     connection.max_write = MAX_REQUEST
@@ -81,16 +68,4 @@ def negotiate(
     connection.max_readahead = MAX_READAHEAD
     connection.max_background = MAX_BACKGROUND
     connection.congestion_threshold = MAX_BACKGROUND * 3 // 4
-    config = binding.config.from_address(config_address)
-    config.use_ino = 0  # libfuse numbers inodes: stable while known, and across renames
-    config.readdir_ino = 1
-    config.kernel_cache = 0  # each open decides
-    config.auto_cache = 0
-    config.direct_io = 0
-    config.nullpath_ok = 1
-    config.hard_remove = 0  # open files that are unlinked live on as .fuse_hidden…
-    config.remember = 0
-    config.intr = 0  # no signals: interruption is asked for, with fuse_interrupted()
-    result = Negotiated(connection.capable, connection.want, config)
-    result.set_timeouts(options.entry_timeout, options.attribute_timeout, options.negative_timeout)
-    return result
+    return Negotiated(connection.capable, connection.want)

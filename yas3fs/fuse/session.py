@@ -1,9 +1,7 @@
 """One mount: made, served, ended.
 
-libfuse's ``fuse_main`` is not used. It reports nothing but a number, ignores a failing ``init``,
-changes the working directory and installs signal handlers. Here the first request (FUSE_INIT) is
-answered within :meth:`Session.mount`, so that everything that can go wrong has gone wrong when it
-returns, and signals belong to the daemon.
+The first request (FUSE_INIT) is answered within :meth:`Session.mount`, so that everything that can
+go wrong has gone wrong when it returns. Signals belong to the daemon.
 """
 
 import ctypes
@@ -21,8 +19,8 @@ from yas3fs.fuse.callbacks import Callbacks
 from yas3fs.fuse.invalidation import Invalidator
 from yas3fs.fuse.negotiation import Negotiated, negotiate
 from yas3fs.fuse.options import SessionOptions, mount_options
+from yas3fs.fuse.replies import Timeouts
 from yas3fs.fuse.served import ServedFilesystem
-from yas3fs.runtime import interrupts
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +49,15 @@ class Session:
         self.options = options or SessionOptions()
         self.device = ""
         self.negotiated: Negotiated | None = None
-        self._fuse: int | None = None
+        self._session: int | None = None
+        self._timeouts = Timeouts(
+            self.options.entry_timeout,
+            self.options.attribute_timeout,
+            self.options.negative_timeout,
+        )
         self._init_error: BaseException | None = None
         self._invalidator: Invalidator | None = None
         self._ended = threading.Event()
-        self._life = threading.Lock()  # while libfuse's configuration is written, it is not freed
 
     # -- making it ---------------------------------------------------------------------------
 
@@ -69,51 +71,49 @@ class Session:
             return
         self._binding = libfuse.load()
         self.mountpoint = place.prepare(self.mountpoint, nonempty=self.options.nonempty)
-        self._callbacks = Callbacks(self._binding, self._filesystem, self._initialise)
-        fuse = self._new()
+        self._callbacks = Callbacks(
+            self._binding, self._filesystem, self._timeouts, self._initialise
+        )
+        session = self._new()
         try:
-            self._attach(fuse)
-            self._answer_init(fuse)
+            self._attach(session)
+            self._answer_init(session)
         except BaseException:
-            self._binding.unmount(fuse)
-            self._binding.destroy(fuse)
+            self._binding.unmount(session)
+            self._binding.destroy(session)
             raise
-        self._fuse = fuse
+        self._session = session
         if self.options.debug:
             self._binding.debug_to_stderr()
-        self._invalidator = Invalidator(self._binding, fuse, self.mountpoint, self.device)
+        callbacks = self._callbacks
+        self._invalidator = Invalidator(
+            self._binding, session, callbacks.nodes, callbacks.files.nodes
+        )
         mounts.set_read_ahead(self.device, READ_AHEAD_KIB)
 
     def _new(self) -> int:
         words = [b"yas3fs", b"-o", os.fsencode(mount_options(self.options))]
         arguments = libfuse.FuseArgs(len(words), (c_char_p * len(words))(*words), 0)
-        structure = self._callbacks.structure
         with libfuse.captured_log() as said:
-            fuse = self._binding.new(
-                ctypes.byref(arguments),
-                ctypes.addressof(structure),
-                ctypes.sizeof(structure),
-                None,
-            )
+            session = self._binding.new_session(arguments, self._callbacks.structure)
         self._binding.free_args(ctypes.byref(arguments))
-        if not fuse:
+        if not session:
             reason = "; ".join(said) or "libfuse gives no reason"
             raise MountError(f"{self.mountpoint}: mount options were refused: {reason}")
-        return int(fuse)
+        return session
 
-    def _attach(self, fuse: int) -> None:
+    def _attach(self, session: int) -> None:
         with libfuse.captured_log() as said, libfuse.captured_stderr() as complaints:
-            failed = self._binding.mount(fuse, os.fsencode(self.mountpoint))
+            failed = self._binding.mount(session, os.fsencode(self.mountpoint))
         if failed:
             reason = "; ".join(said + complaints) or "the mount was refused without a reason"
             raise MountError(f"{self.mountpoint}: {reason}")
         mount = mounts.mount_at(self.mountpoint)
         self.device = "" if mount is None else mount.device
 
-    def _answer_init(self, fuse: int) -> None:
+    def _answer_init(self, session: int) -> None:
         """Serve the first request here, unless libfuse already did so while mounting."""
         if self.negotiated is None and self._init_error is None:
-            session = self._binding.get_session(fuse)
             buffer = libfuse.FuseBuffer()
             received = self._binding.receive(session, ctypes.byref(buffer))
             if received > 0:
@@ -126,13 +126,12 @@ class Session:
         if self.negotiated is None:
             raise MountError(f"{self.mountpoint}: the kernel did not begin the session")
 
-    def _initialise(self, connection: int, config: int) -> int:
+    def _initialise(self, _data: int | None, connection: int) -> None:
         """libfuse's ``init``; an exception here would otherwise vanish in ctypes."""
         try:
-            self.negotiated = negotiate(self._binding, self.options, connection, config)
+            self.negotiated = negotiate(self._binding, connection)
         except BaseException as error:  # noqa: BLE001
             self._init_error = error
-        return 0
 
     # -- while it lasts ----------------------------------------------------------------------
 
@@ -144,25 +143,22 @@ class Session:
             finally:
                 self._ended.set()
             return
-        fuse = self._fuse
-        if fuse is None:
+        session = self._session
+        if session is None:
             raise MountError(f"{self.mountpoint} is not mounted")
         try:
-            result = self._binding.loop(fuse, self.options.max_threads)
+            result = self._binding.loop(session, self.options.max_threads)
         finally:
-            self._close(fuse)
+            self._close(session)
         if result < 0:
             log.error("%s: the session ended with: %s", self.mountpoint, os.strerror(-result))
 
-    def _close(self, fuse: int) -> None:
+    def _close(self, session: int) -> None:
         if self._invalidator is not None:
             self._invalidator.stop()
-        with self._life:
-            self._fuse = None
-        self._binding.unmount(fuse)
-        # Freeing removes what was unlinked while open, through our callbacks, in this thread.
-        with interrupts.serve(None):
-            self._binding.destroy(fuse)
+        self._session = None
+        self._binding.unmount(session)
+        self._binding.destroy(session)
         self._ended.set()
 
     def wait_visible(self, timeout: float = 10.0) -> bool:
@@ -194,10 +190,17 @@ class Session:
         """Whether ``serve`` has freed everything within ``timeout``."""
         return self._ended.wait(timeout)
 
-    def invalidate(self, path: str) -> None:
-        """Let the kernel forget ``path``; returns at once, callable from callbacks."""
+    @property
+    def known_inodes(self) -> int:
+        """How many inodes the kernel knows, the root among them."""
+        return len(self._callbacks.nodes)
+
+    def invalidate(self, path: str, below: bool = True) -> None:
+        """Let the kernel forget ``path`` (and what is below it); returns at once.
+
+        Callable from callbacks."""
         if self._invalidator is not None:
-            self._invalidator.add(path)
+            self._invalidator.add(path, below)
 
     def drain_invalidations(self, timeout: float) -> bool:
         """Wait until the kernel was told everything; never call it from a callback."""
@@ -208,9 +211,8 @@ class Session:
 
         What it has been told before keeps its time: invalidate it where that matters.
         """
-        with self._life:
-            if self.negotiated is not None and self._fuse is not None:
-                self.negotiated.set_timeouts(entry, attribute, negative)
+        times = self._timeouts
+        times.entry, times.attribute, times.negative = entry, attribute, negative
 
     # -- ending it ---------------------------------------------------------------------------
 
@@ -220,7 +222,7 @@ class Session:
         ``lazy`` takes it out of sight at once, and ``serve`` returns with the last user.
         """
         if mounts.LINUX:
-            if self._fuse is None:
+            if self._session is None:
                 return
             mount = mounts.mount_at(self.mountpoint)
             if mount is None:

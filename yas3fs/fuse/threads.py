@@ -2,8 +2,8 @@
 
 A thread that Python did not start gets a new thread state for every callback and loses it at the
 end: allocation, a mapped stack chunk, all thread-local values. Raising the count of its state once
-keeps the state for the thread's life, and the values that every request needs are set once: the
-test whether the waiting program was interrupted, and the mount that log lines name.
+keeps the state for the thread's life, and what every request needs is made once: the test whether
+the waiting program was interrupted, the memory that is read into.
 
 The states of ended workers stay until the interpreter ends, some kilobytes for each.
 """
@@ -26,16 +26,36 @@ def _is_foreign() -> bool:
     )
 
 
-class WorkerThreads(threading.local):
-    """Reading :attr:`adopted` adopts the current thread when it is new.
+class Buffer:
+    """Memory to read into, and where it is for C."""
 
-    Threads of Python's own are left alone: one makes the session and ends it, and libfuse's
-    "was I interrupted?" must only be asked while a request is being served.
+    __slots__ = ("_bytes", "address", "size", "view")
+
+    def __init__(self, size: int) -> None:
+        self._bytes = bytearray(size)
+        self.view = memoryview(self._bytes)
+        self.address = ctypes.addressof((ctypes.c_char * size).from_buffer(self._bytes))
+        self.size = size
+
+
+class WorkerThreads(threading.local):
+    """What belongs to the current thread. The first look adopts the thread when it is new.
+
+    ``request`` is the one that the thread works on, for "was I interrupted?"; 0 when there is none.
+    Threads of Python's own, which make the session, are not interrupted.
     """
 
-    def __init__(self, interrupted: Callable[[], int], mount: str) -> None:
+    def __init__(self, interrupted: Callable[[int], int], mount: str) -> None:
+        self.request = 0
+        self._buffer: Buffer | None = None
         if _is_foreign():
             naming.enter(mount)
             _ensure()
-            interrupts.set_test(lambda: interrupted() != 0)
-        self.adopted = True
+            interrupts.set_test(lambda: self.request != 0 and interrupted(self.request) != 0)
+
+    def buffer(self, size: int) -> Buffer:
+        """Memory of ``size`` bytes or more, the thread's own until its next request."""
+        buffer = self._buffer
+        if buffer is None or buffer.size < size:
+            buffer = self._buffer = Buffer(size)
+        return buffer

@@ -23,6 +23,7 @@ from yas3fs.fs.types import (
     XATTR_REPLACE,
     Attributes,
     Caller,
+    Changes,
     DirectoryEntry,
     FilesystemStatistics,
 )
@@ -83,6 +84,10 @@ class MemoryFile:
 
     def fsync(self) -> None:
         self.filesystem.counts["fsync"] += 1
+
+    def reopen(self, flags: int) -> "MemoryFile":
+        self.filesystem.counts["reopen"] += 1
+        return MemoryFile(self.filesystem, self.path, self.node, flags)
 
     def release(self) -> None:
         self.filesystem.counts["release"] += 1
@@ -153,6 +158,7 @@ class MemoryFilesystem:
         parent = self._node(parent_of(path))
         parent.names.discard(path.rpartition("/")[2])
         parent.generation += 1
+        self.nodes[path].attributes.nlink = 0
         return self.nodes.pop(path)
 
     def _node(self, path: str) -> Node:
@@ -236,9 +242,8 @@ class MemoryFilesystem:
                     raise errors.NotEmpty(new)
                 self._drop(new)
             self._drop(old)
+            node.attributes.nlink = 1
             self.nodes[new] = node
-            if "/.fuse_hidden" in new:
-                node.attributes.nlink = 0
             parent = self._node(parent_of(new))
             parent.names.add(new.rpartition("/")[2])
             parent.generation += 1
@@ -247,6 +252,19 @@ class MemoryFilesystem:
 
     def _of(self, path: str, handle: MemoryFile | None) -> Node:
         return self._node(path) if handle is None else handle.node
+
+    def setattr(self, path: str, changes: Changes, handle: MemoryFile | None = None) -> Attributes:
+        node = self._of(path, handle)
+        attributes = node.attributes
+        if changes.size is not None:
+            self.truncate(path, changes.size, handle)
+        if changes.mode is not None:
+            attributes.mode = stat.S_IFMT(attributes.mode) | stat.S_IMODE(changes.mode)
+        for name in ("uid", "gid", "atime_ns", "mtime_ns"):
+            value = getattr(changes, name)
+            if value is not None:
+                setattr(attributes, name, value)
+        return self.attributes_of(node)
 
     def chmod(self, path: str, mode: int, handle: MemoryFile | None = None) -> None:
         attributes = self._of(path, handle).attributes
@@ -279,7 +297,7 @@ class MemoryFilesystem:
     def create(self, path: str, flags: int, mode: int, caller: Caller) -> MemoryFile:
         return MemoryFile(self, path, self._add(path, stat.S_IFREG | mode, caller), flags)
 
-    def open(self, path: str, flags: int) -> MemoryFile:
+    def open(self, path: str, flags: int, *, aside: bool = False) -> MemoryFile:
         self.counts["open"] += 1
         self.misbehave(path, "open")
         node = self._node(path)
@@ -294,26 +312,28 @@ class MemoryFilesystem:
     def statfs(self) -> FilesystemStatistics:
         return FilesystemStatistics(4096, 1000, 600, 500, 400, 255)
 
-    def setxattr(self, path: str, name: str, value: bytes, flags: int) -> None:
-        xattrs = self._node(path).xattrs
+    def setxattr(
+        self, path: str, name: str, value: bytes, flags: int, handle: MemoryFile | None = None
+    ) -> None:
+        xattrs = self._of(path, handle).xattrs
         if flags & XATTR_CREATE and name in xattrs:
             raise errors.Exists(name)
         if flags & XATTR_REPLACE and name not in xattrs:
             raise errors.NoAttribute(name)
         xattrs[name] = value
 
-    def getxattr(self, path: str, name: str) -> bytes:
+    def getxattr(self, path: str, name: str, handle: MemoryFile | None = None) -> bytes:
         self.counts["getxattr"] += 1
         try:
-            return self._node(path).xattrs[name]
+            return self._of(path, handle).xattrs[name]
         except KeyError:
             raise errors.NoAttribute(name) from None
 
-    def listxattr(self, path: str) -> list[str]:
-        return list(self._node(path).xattrs)
+    def listxattr(self, path: str, handle: MemoryFile | None = None) -> list[str]:
+        return list(self._of(path, handle).xattrs)
 
-    def removexattr(self, path: str, name: str) -> None:
-        if self._node(path).xattrs.pop(name, None) is None:
+    def removexattr(self, path: str, name: str, handle: MemoryFile | None = None) -> None:
+        if self._of(path, handle).xattrs.pop(name, None) is None:
             raise errors.NoAttribute(name)
 
     # -- changes that another node makes, behind the kernel's back --------------------------------

@@ -45,6 +45,9 @@ class Controls:
     def timeouts(self, entry: float, attribute: float, negative: float) -> None:
         self.session.set_timeouts(entry, attribute, negative)
 
+    def inodes(self) -> int:
+        return self.session.known_inodes
+
     def names(self) -> list[str]:
         return sorted(self.filesystem.nodes)
 

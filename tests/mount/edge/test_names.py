@@ -1,12 +1,10 @@
 """Attributes, the tree, extended attributes and directories through the kernel."""
 
 import errno
-import re
 import stat
 
 import pytest
 
-from tests.mount.edge.conftest import Mount
 from tests.mount.harness import MountProcess, python, run
 from yas3fs.fuse.negotiation import (
     AUTO_INVAL_DATA,
@@ -240,19 +238,3 @@ def test_what_was_negotiated(mnt: MountProcess) -> None:
     assert wanted & EXPLICIT_INVAL_DATA
     assert wanted & READDIRPLUS
     assert not wanted & (AUTO_INVAL_DATA | WRITEBACK_CACHE)
-
-
-def test_every_listed_name_is_forgotten_again(mount: Mount) -> None:
-    """libfuse keeps an inode until every lookup it counted is taken back, so a listing must not
-    make it count one too many: what a debugging session tells of each inode that goes."""
-    child = mount(debug=True)
-    child.ask("change", change="mkdir", path="/d")
-    child.ask("fill", directory="/d", count=8000)  # more than fits into one reply
-    run(["ls", "-l", child.mountpoint / "d"])
-    assert run(["rm", "-r", child.mountpoint / "d"]).returncode == 0
-    assert child.unmount()
-    assert child.wait_exit() == 0
-    log = child.log.read_text()
-    forgotten = len(re.findall(r"^FORGET \d+/\d+$", log, re.MULTILINE))
-    assert forgotten > 7000
-    assert len(re.findall(r"^DELETE: \d+$", log, re.MULTILINE)) == forgotten

@@ -21,6 +21,7 @@ from yas3fs.errors import (
     Yas3fsError,
 )
 from yas3fs.fs.handles import FileHandle
+from yas3fs.fs.types import Changes
 from yas3fs.objectstore.memory import MemoryStore
 from yas3fs.objectstore.protocol import Headers
 from yas3fs.runtime.clock import ManualClock
@@ -413,52 +414,98 @@ def test_without_metadata_attributes_live_in_memory(bench: Bench) -> None:
     assert core.fs.getattr("/a").size == 6
 
 
-def test_unlinked_open_files_leave_the_bucket(bench: Bench) -> None:
-    """As the kernel library does it: by a hidden name."""
+def test_unlinked_open_files_leave_the_bucket_at_once(bench: Bench) -> None:
+    core = bench.mount()
+    core.write("/a", b"data")
+    handle = core.fs.open("/a", os.O_RDWR)
+    core.fs.unlink("/a")
+    assert not bench.memory._objects
+    assert core.names("/") == []
+    with pytest.raises(NoEntry):
+        core.fs.getattr("/a")
+    assert core.pread(handle, 10, 0) == b"data"
+    assert handle.getattr().nlink == 0
+    handle.write(memoryview(b"more"), 4)
+    handle.release()
+    assert core.fs.drain() == 0
+    assert not bench.memory._objects
+
+
+def test_an_unlinked_file_has_attributes_while_it_is_open(bench: Bench) -> None:
     core = bench.mount()
     core.write("/a", b"data")
     handle = core.fs.open("/a", os.O_RDONLY)
-    core.fs.rename("/a", "/.fuse_hidden0000000000000001")
-    with pytest.raises(NoEntry):
-        core.fs.getattr("/a")
-    assert core.names("/") == []
-    assert core.fs.drain() == 0
-    assert not bench.memory._objects
-    assert core.pread(handle, 10, 0) == b"data"
-    assert handle.getattr().nlink == 0
+    core.fs.unlink("/a")
+    core.write("/a", b"another")
+    core.fs.setattr("", Changes(mode=0o600, mtime_ns=5), handle)
+    core.fs.setxattr("", "user.x", b"1", 0, handle)
+    assert (handle.getattr().mode & 0o777, handle.getattr().mtime_ns) == (0o600, 5)
+    assert core.fs.listxattr("", handle) == ["user.x"]
+    assert core.fs.getxattr("", "user.x", handle) == b"1"
+    core.fs.removexattr("", "user.x", handle)
+    assert core.fs.listxattr("", handle) == []
     handle.release()
-    core.fs.unlink("/.fuse_hidden0000000000000001")
+    assert core.fs.getattr("/a").mode & 0o777 == 0o644
+    assert core.fs.listxattr("/a") == []
 
 
-def test_a_file_closed_while_it_is_hidden_leaves_no_object(bench: Bench) -> None:
-    """The kernel library may hide a file that was closed an instant before."""
-    core = bench.mount()
-    core.write("/a", b"data")
-    core.fs.open("/a", os.O_RDONLY).release()
-    core.fs.rename("/a", "/.fuse_hidden0000000000000001")
-    assert core.names("/") == []
-    core.fs.drain()
-    assert not bench.memory._objects
-
-
-@pytest.mark.parametrize("name", ["/.fuse_hidden", "/.fuse_hidden0000000000000001"])
-def test_a_name_like_a_hidden_one_can_be_given_to_a_file_at_rest(bench: Bench, name: str) -> None:
-    core = bench.mount()
-    core.write("/a", b"data")
-    bench.clock.advance(2)
-    core.fs.rename("/a", name)
-    core.fs.drain()
-    assert core.read(name) == b"data"
-
-
-def test_a_replaced_open_file_never_leaves_its_name_empty(bench: Bench) -> None:
+def test_a_file_without_a_name_is_opened_again_while_it_is_open(bench: Bench) -> None:
     core = bench.mount()
     core.write("/a", b"old")
     core.write("/b", b"new")
-    handle = core.fs.open("/a", os.O_RDONLY)
-    core.fs.rename("/a", "/.fuse_hidden0000000000000001")
+    first = core.fs.open("/a", os.O_RDONLY)
     core.fs.rename("/b", "/a")
-    core.fs.drain()
+    second = first.reopen(os.O_RDWR)
+    first.release()
+    assert core.pread(second, 10, 0) == b"old"
+    second.reopen(os.O_WRONLY | os.O_TRUNC).release()
+    assert core.pread(second, 10, 0) == b""
+    second.release()
+    with pytest.raises(NoEntry):
+        second.reopen(os.O_RDONLY)
     assert bench.body("a") == b"new"
-    assert core.pread(handle, 10, 0) == b"old"
+
+
+def test_an_unlink_that_cannot_bring_the_content_here_does_not_happen(bench: Bench) -> None:
+    core = bench.mount(cache_size=MIB, buffer_size=MIB)
+    core.write("/a", bytes(3 * MIB))
+    handle = core.fs.open("/a", os.O_RDONLY)
+    bench.store.fail("get", ServerFailed("as told"))
+    with pytest.raises(ServerFailed):
+        core.fs.unlink("/a")
+    assert core.pread(handle, 10, 0) == bytes(10)
+    assert core.fs.getattr("/a").size == 3 * MIB
     handle.release()
+
+
+def test_readers_of_a_version_that_somebody_replaced_get_no_zeros(bench: Bench) -> None:
+    """What was not read before cannot be had any more; the unlink succeeds all the same."""
+    core = bench.mount(cache_size=MIB, buffer_size=MIB)
+    core.write("/a", b"x" * (3 * MIB))
+    handle = core.fs.open("/a", os.O_RDONLY)
+    assert core.pread(handle, 10, 0) == b"x" * 10
+    bench.memory.put("a", b"theirs", Headers())
+    core.fs.unlink("/a")
+    assert not bench.memory._objects
+    with pytest.raises(StaleHandle):
+        core.pread(handle, 10, 3 * MIB - 10)
+    handle.release()
+
+
+def test_several_attributes_are_one_write(bench: Bench) -> None:
+    core = bench.mount()
+    core.write("/a", b"data")
+
+    def change() -> None:
+        changed = core.fs.setattr("/a", Changes(0o600, 1, 2, None, 3, 4))
+        assert (changed.uid, changed.gid, changed.atime_ns, changed.mtime_ns) == (1, 2, 3, 4)
+
+    assert bench.cost(change) == {"copy": 1}
+
+    def resize() -> None:
+        changed = core.fs.setattr("/a", Changes(mode=0o640, size=2, mtime_ns=9))
+        assert (changed.size, changed.mode & 0o777, changed.mtime_ns) == (2, 0o640, 9)
+
+    assert bench.cost(resize) == {"put": 1}
+    assert bench.body("a") == b"da"
+    assert bench.mount().fs.getattr("/a").uid == 1

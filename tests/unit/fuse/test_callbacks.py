@@ -1,32 +1,48 @@
-"""Guards around the verbs: nothing but a number leaves a callback."""
+"""Guards around the verbs: each request is answered once, whatever the verb does."""
 
 import errno
 
 import pytest
 
 from yas3fs.errors import NoEntry
-from yas3fs.fuse.callbacks import _GUARDS, _guard
+from yas3fs.fuse.callbacks import guard
+from yas3fs.fuse.nodes import Node
 from yas3fs.fuse.table import HandleTable
+from yas3fs.fuse.targets import Vanished
 from yas3fs.fuse.threads import WorkerThreads
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize(
-    ("error", "code"),
-    [(NoEntry("x"), -errno.ENOENT), (KeyboardInterrupt(), -errno.EIO), (None, 7)],
+    ("outcome", "answers"),
+    [
+        (NoEntry("x"), [errno.ENOENT]),
+        (KeyboardInterrupt(), [errno.EIO]),
+        (0, [0]),
+        (errno.EPERM, [errno.EPERM]),
+        (None, []),
+        (Vanished(Node(2, None, "x")), [errno.ESTALE]),
+    ],
 )
-def test_guards(count: int, error: BaseException | None, code: int) -> None:
+def test_guards(outcome: BaseException | int | None, answers: list[int]) -> None:
+    threads = WorkerThreads(lambda request: 0, "")
     seen: list[tuple[int, ...]] = []
+    given: list[tuple[int, int]] = []
 
-    def verb(*arguments: int) -> int:
+    def verb(*arguments: int) -> int | None:
+        assert threads.request == 77
         seen.append(arguments)
-        if error is not None:
-            raise error
-        return 7
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
-    guarded = _GUARDS.get(count, _guard)("verb", verb, WorkerThreads(lambda: 0, ""))
-    assert guarded(*range(count)) == code
-    assert seen == [tuple(range(count))]
+    def fail(request: int, code: int) -> int:
+        given.append((request, code))
+        return 0
+
+    guard("verb", verb, threads, fail, lambda request, node: errno.ESTALE)(77, 1, 2)
+    assert seen == [(77, 1, 2)]
+    assert given == [(77, code) for code in answers]
+    assert threads.request == 0
 
 
 def test_handle_numbers_are_never_reused() -> None:
@@ -35,3 +51,17 @@ def test_handle_numbers_are_never_reused() -> None:
     assert table.remove(first) == "a"
     assert table.remove(first) is None
     assert table.add("b") != first
+
+
+def test_an_inode_s_own_handles_come_before_those_of_who_has_its_name() -> None:
+    table: HandleTable[str] = HandleTable()
+    other = table.add("other", 5, other=True)
+    assert (table.of_node(5), table.of_node(5, own=True)) == ("other", None)
+    own = [table.add("own", 5), table.add("later", 5)]
+    table.add("another", 5, other=True)
+    assert table.of_node(5) == "later"
+    assert table.nodes() == [5]
+    for number in (*own, other):
+        table.remove(number)
+    assert table.of_node(5) == "another"
+    assert table.of_node(6) is None
