@@ -114,6 +114,7 @@ class Mount:
                 entry_timeout=self._kernel_timeout,
                 attribute_timeout=self._kernel_timeout,
                 negative_timeout=self._negative_timeout,
+                pushed=config.listens,
                 max_threads=config.max_threads,
                 nonempty=config.nonempty,
                 extra=config.fuse_options,

@@ -134,7 +134,7 @@ class NameCallbacks:
     def _made(self, request: int, use: Use) -> None:
         attributes = self._fs.getattr(use.path)
         assert use.name is not None
-        self._reply.entry(request, self._nodes.count(use.node, use.name), attributes)
+        self._reply.entry(request, self._nodes.count(use.node, use.name), attributes, made=True)
 
     def unlink(self, _request: int, parent: int, name: bytes) -> int:
         with self._nodes.changing((parent, _text(name))) as change:
@@ -170,7 +170,7 @@ class NameCallbacks:
         else:
             with self._at(number) as at:
                 attributes = self._fs.setattr(at.path, changes, at.handle)
-        self._reply.attributes(request, number, attributes)
+        self._reply.changed_attributes(request, number, attributes)
 
     def _changes(self, address: int, valid: int) -> Changes:
         stat = self._binding.stat.from_address(address)

@@ -70,7 +70,7 @@ class FileCallbacks:
                 raise
             number = self._register(info, handle, node.number)
         self._reply.found(request)
-        entry = self._reply.entry_of(node.number, attributes)
+        entry = self._reply.made_entry_of(node.number, attributes)
         if self._binding.reply_create(request, entry, info) < 0:
             self._reply.undo(lambda: self._release(number))
             self._reply.undo(lambda: self._nodes.forget(node.number, 1))

@@ -16,6 +16,7 @@ class SessionOptions:
     """How one file system appears to the kernel. Timeouts are seconds.
 
     ``allow_other`` None means: yes for root, and for others when the administrator allows it.
+    ``pushed``: other nodes' changes are told by invalidations, so that timeouts may be long.
     """
 
     fsname: str = "yas3fs"
@@ -26,6 +27,7 @@ class SessionOptions:
     entry_timeout: float = 60.0
     attribute_timeout: float = 60.0
     negative_timeout: float = 0.0
+    pushed: bool = False
     max_threads: int = 64
     nonempty: bool = False
     extra: tuple[str, ...] = ()

@@ -18,14 +18,29 @@ _RETRYING_KEPT = 1024
 
 
 class Timeouts:
-    """Seconds for which the kernel believes names, attributes, and that a name does not exist."""
+    """Seconds for which the kernel believes names, attributes, and that a name does not exist.
 
-    __slots__ = ("attribute", "entry", "negative")
+    Attributes in the answer to a look are dropped by the kernel when an invalidation came in
+    between (Linux, ``attr_version``); those in the answer to a change it always takes
+    (``fuse_do_setattr``, ``fuse_create_open``). With ``pushed`` the latter count for nothing, so
+    that news which overtook the answer is not lost; whoever wants to know asks, and that costs no
+    request to the store.
+    """
 
-    def __init__(self, entry: float, attribute: float, negative: float) -> None:
+    __slots__ = ("attribute", "entry", "negative", "pushed")
+
+    def __init__(
+        self, entry: float, attribute: float, negative: float, *, pushed: bool = False
+    ) -> None:
+        self.pushed = pushed
         self.entry = entry
         self.attribute = attribute
         self.negative = negative
+
+    @property
+    def changed(self) -> float:
+        """For attributes in the answer to a change."""
+        return 0.0 if self.pushed else self.attribute
 
 
 class Replies:
@@ -82,13 +97,24 @@ class Replies:
             *(attribute, entry),
         )
 
+    def made_entry_of(self, number: int, a: Attributes) -> bytes:
+        """As :meth:`entry_of`, of a name that the request has made."""
+        times = self._timeouts
+        return self._entry(number, number, a, times.changed, times.entry)
+
     def attributes(self, request: int, number: int, a: Attributes) -> None:
+        """What was asked for."""
         stat = self.stat(number, a)
         self._binding.reply_attr(request, stat, self._timeouts.attribute)
 
-    def entry(self, request: int, node: Node, a: Attributes) -> None:
+    def changed_attributes(self, request: int, number: int, a: Attributes) -> None:
+        """What the request has changed."""
+        stat = self.stat(number, a)
+        self._binding.reply_attr(request, stat, self._timeouts.changed)
+
+    def entry(self, request: int, node: Node, a: Attributes, *, made: bool = False) -> None:
         """A name whose lookup has been counted; taken back when nobody waits any more."""
-        entry = self.entry_of(node.number, a)
+        entry = (self.made_entry_of if made else self.entry_of)(node.number, a)
         if self._binding.reply_entry(request, entry) < 0:
             self.undo(lambda: self._nodes.forget(node.number, 1))
 

@@ -54,6 +54,7 @@ class Session:
             self.options.entry_timeout,
             self.options.attribute_timeout,
             self.options.negative_timeout,
+            pushed=self.options.pushed,
         )
         self._init_error: BaseException | None = None
         self._invalidator: Invalidator | None = None

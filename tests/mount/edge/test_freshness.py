@@ -2,6 +2,9 @@
 
 import errno
 
+import pytest
+
+from tests.mount.edge.conftest import Mount
 from tests.mount.harness import MountProcess, python
 
 LOOK = """
@@ -118,3 +121,22 @@ answer = os.stat(path + "0").st_size
 """
     assert python(program, mnt.mountpoint, timeout=60) == 1 << 20
     assert mnt.ask("invalidate", paths=["/"])
+
+
+CHANGES = {
+    "chmod": "os.chmod(path, 0o600)",
+    "utime": "os.utime(path, ns=(1, 2))",
+    "truncate": "os.truncate(path, 1)",
+    "mknod": "os.unlink(path); os.mknod(path)",
+}
+
+
+@pytest.mark.parametrize("verb", CHANGES)
+def test_the_answer_to_a_change_is_not_believed(mount: Mount, verb: str) -> None:
+    """The kernel takes it even when news overtook it; what it asks for later, it guards."""
+    mnt = mount(entry_timeout=3600, attribute_timeout=3600, pushed=True)
+    mnt.ask("change", change="write", path="/f", content="old")
+    python(f"path = args[0] + '/f'\nos.stat(path)\n{CHANGES[verb]}", mnt.mountpoint)
+    mnt.ask("change", change="write", path="/f", content="of another node")
+    size = "answer = os.stat(args[0] + '/f').st_size"
+    assert python(size, mnt.mountpoint) == len("of another node")
