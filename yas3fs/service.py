@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from threading import RLock
+from threading import Lock, RLock
 from typing import Any
 
 from yas3fs import __version__
@@ -36,8 +36,11 @@ class Service:
         self._changed = changed
         self._again = again
         self._lock = RLock()
-        """Guards the keepers' table; one reload at a time holds it."""
+        """One reload at a time holds it."""
+        self._table = Lock()
+        """Guards the keepers' table and whether it may grow; a leaf."""
         self._keepers: dict[str, Keeper] = {}
+        self._reloading = False
         self._started = SystemClock().time()
         self._stopping = False
 
@@ -56,11 +59,15 @@ class Service:
             for mount in share_memory(self._config.mounts, self._config.process.cache_total):
                 self._add(mount)
 
-    def _add(self, mount: MountConfig) -> Keeper:
-        keeper = Keeper(mount, self._make, self._changed, again=self._again)
-        self._keepers = {**self._keepers, mount.name: keeper}
-        keeper.start()
-        return keeper
+    def _add(self, mount: MountConfig) -> list[Keeper]:
+        """Begin with one more, unless the end has begun."""
+        with self._table:
+            if self._stopping:
+                return []
+            keeper = Keeper(mount, self._make, self._changed, again=self._again)
+            self._keepers = {**self._keepers, mount.name: keeper}
+            keeper.start()
+        return [keeper]
 
     @property
     def is_settled(self) -> bool:
@@ -76,7 +83,8 @@ class Service:
     @property
     def has_ended(self) -> bool:
         """Whether nothing is served any more, nor will be."""
-        return all(keeper.state is State.ENDED for keeper in self.keepers())
+        ended = all(keeper.state is State.ENDED for keeper in self.keepers())
+        return ended and not self._reloading
 
     def reload(self, config: ServiceConfig) -> dict[str, list[str]]:
         """Serve ``config`` from now on; mounts that are the same are not touched.
@@ -92,13 +100,18 @@ class Service:
             same = {name for name in after if before.get(name) == after[name] and name not in ended}
             going = [name for name in before if name not in same]
             stopped = [self._keepers[name] for name in going if name in self._keepers]
+            self._reloading = True
             for keeper in stopped:
                 keeper.begin_stop()
             for keeper in stopped:
                 keeper.join()
-            self._keepers = {name: self._keepers[name] for name in self._keepers if name in same}
+            with self._table:
+                self._keepers = {
+                    name: self._keepers[name] for name in self._keepers if name in same
+                }
             added = self._apply(config, same)
             self._config = config
+            self._reloading = False
         for keeper in added:
             keeper.wait_settled()
         self._changed()
@@ -113,7 +126,7 @@ class Service:
         added = []
         for mount in share_memory(config.mounts, config.process.cache_total):
             if mount.name not in same:
-                added.append(self._add(mount))
+                added += self._add(mount)
                 continue
             keeper = self._keepers[mount.name]
             there = keeper.mounted()
@@ -125,7 +138,8 @@ class Service:
 
     def begin_stop(self) -> None:
         """Let every mount end, side by side; returns at once."""
-        self._stopping = True
+        with self._table:
+            self._stopping = True
         for keeper in self.keepers():
             keeper.begin_stop()
 

@@ -35,9 +35,28 @@ def base() -> Path:
         _CACHE.mkdir(parents=True, exist_ok=True)
         partial = _CACHE / f"{SUITE}-{os.getpid()}"
         command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(partial)]
-        subprocess.run(command, check=True, env=os.environ | {"PATH": _PATH}, capture_output=True)
+        subprocess.run(
+            command, check=True, env=os.environ | {"PATH": _PATH}, capture_output=True, text=True
+        )
         partial.rename(made)
     return made
+
+
+def cannot_boot() -> str:
+    """Why no container can be had here, tried out; empty when one can."""
+    try:
+        command = ["systemd-nspawn", "-q", "-D", str(base()), "--register=no", "--keep-unit"]
+        subprocess.run(
+            [*command, "--read-only", "/bin/true"],
+            check=True,
+            env=os.environ | {"PATH": _PATH},
+            capture_output=True,
+            text=True,
+        )
+    except subprocess.CalledProcessError as error:
+        said = " ".join(str(error.stderr).split())
+        return f"{error.cmd[0]} does not work here: {said[-300:]}"
+    return ""
 
 
 class Container:

@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from tests.doubles import servers
-from tests.doubles.container import Container, container, lacking, until
+from tests.doubles.container import Container, cannot_boot, container, lacking, until
 
 pytestmark = [
     pytest.mark.mount,
@@ -76,12 +76,20 @@ class Machine:
         body: bytes = client.get_object(Bucket="good", Key=key)["Body"].read()
         return body
 
+    def processes(self) -> str:
+        """The command lines of all processes that run inside."""
+        lines = self.container.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
+        assert "systemd" in lines
+        return lines
+
     def main_pid(self, unit: str) -> str:
         return self.container.run("systemctl", "show", "-P", "MainPID", unit).stdout.strip()
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Iterator[Machine]:
+    if reason := cannot_boot():
+        pytest.skip(reason)
     with (
         servers.moto() as server,
         container(tmp_path_factory.mktemp("container")) as booted,
@@ -214,6 +222,7 @@ def test_mount_reads_fstab_in_all_forms(machine: Machine) -> None:
     run("systemctl", "daemon-reload")
     run("mount", "/mnt/tab")
     run("mount", "/mnt/old")
+    assert "/mnt/old" in machine.processes()
     assert machine.mounted() == {"/mnt/tab": "s3://good/tab", "/mnt/old": "s3://good/old"}
     run("sh", "-c", "echo tab > /mnt/tab/file")
     run("mount", "-o", "remount,ro", "/mnt/tab")
@@ -225,7 +234,7 @@ def test_mount_reads_fstab_in_all_forms(machine: Machine) -> None:
     run("umount", "/mnt/tab")
     run("umount", "/mnt/old")
     assert machine.mounted() == {}
-    assert run("pgrep", "-f", "/mnt/", check=False).stdout == ""
+    until(lambda: "/mnt/old" not in machine.processes(), "the end of the process")
 
 
 def test_at_boot_fstab_and_the_service_are_mounted(machine: Machine) -> None:
@@ -251,6 +260,21 @@ def test_the_first_look_mounts_where_fstab_says_automount(machine: Machine) -> N
     assert machine.object("auto/file") == b"auto\n"
     run("systemctl", "stop", "mnt-auto.automount", "mnt-auto.mount")
     assert machine.mounted().keys() == {"/srv/media"}
+
+
+def test_an_ordinary_user_needs_none_of_this(machine: Machine) -> None:
+    run = machine.container.run
+    run("useradd", "-m", "-s", "/bin/sh", "ann")
+    machine.container.write("/home/ann/.aws/credentials", CREDENTIALS)
+    run("chown", "-R", "ann:", "/home/ann/.aws")
+    mount = f"yas3fs s3://good/ann mnt --mkdir --s3-endpoint {machine.endpoint}"
+    run("su", "-", "ann", "-c", f"{mount} && echo mine > mnt/file && yas3fsctl status")
+    assert machine.mounted()["/home/ann/mnt"] == "s3://good/ann"
+    assert machine.object("ann/file") == b"mine\n"
+    assert run("ls", "/home/ann/mnt", check=False).returncode == 2  # not even root looks
+    run("su", "-", "ann", "-c", "fusermount3 -u mnt")
+    until(lambda: "s3://good/ann" not in machine.processes(), "the end of ann's process")
+    run("userdel", "-r", "ann")
 
 
 def test_an_upgrade_leaves_mounts_in_use_alone(machine: Machine) -> None:

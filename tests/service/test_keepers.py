@@ -73,6 +73,8 @@ class Bench:
         self.fakes: dict[str, Fake] = {}
         self.prepare: Callable[[Fake], None] = lambda _: None
         self.changes = threading.Condition()
+        self.watch: Callable[[], None] = lambda: None
+        """Called after every change of a mount."""
         self.service: Service | None = None
 
     def config(self, *names: str, **more: str) -> ServiceConfig:
@@ -102,6 +104,7 @@ class Bench:
         return self.service
 
     def changed(self) -> None:
+        self.watch()
         with self.changes:
             self.changes.notify_all()
 
@@ -227,6 +230,28 @@ def test_a_reload_mounts_again_what_was_unmounted_and_tries_what_failed(bench: B
     bench.fakes["bad"].failures.clear()
     service.reload(bench.config("one", "bad"))
     bench.until(one=State.MOUNTED, bad=State.MOUNTED)
+
+
+def test_a_reload_of_everything_is_no_end(bench: Bench) -> None:
+    service = bench.begin("one")
+    bench.until(one=State.MOUNTED)
+    ended: list[bool] = []
+    bench.watch = lambda: ended.append(service.has_ended)
+    service.reload(bench.config("one", one="read-only: yes"))
+    assert ended
+    assert not any(ended)
+    assert bench.states() == {"one": State.MOUNTED}
+
+
+def test_nothing_is_added_once_the_end_has_begun(bench: Bench) -> None:
+    service = bench.begin("one")
+    bench.until(one=State.MOUNTED)
+    bench.watch = service.begin_stop  # while the reload is at it
+    service.reload(bench.config("one", "two", one="read-only: yes"))
+    assert State.MOUNTED not in bench.states().values()
+    bench.watch = lambda: None
+    bench.end()
+    assert service.has_ended
 
 
 def test_the_caches_share_one_budget(bench: Bench) -> None:

@@ -150,6 +150,20 @@ def test_the_life_of_a_service_with_one_mount_that_fails(manager: Manager, endpo
     assert "bad: failed (wrong bucket: there is no bucket 'nosuchbucket'" in ready
     (manager.place("one") / "file").write_text("said")
     assert content(endpoint, "one/file") == b"said"
+    script = (
+        f"file = open({str(manager.place('two') / 'held')!r}, 'wb', buffering=0)\n"
+        "file.write(b'not closed'); print(flush=True); input()"
+    )
+    pipe = subprocess.PIPE
+    holder = subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe, text=True)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    (pending,) = json.loads(manager.ctl("pending", "--json").stdout)
+    assert pending == {"mount": "two", "path": "/held", "size": 10, "open": True, "reason": ""}
+    assert manager.ctl("flush").stdout == "1 uploaded, 0 failed\n"
+    assert content(endpoint, "two/held") == b"not closed"
+    assert manager.ctl("pending").stdout == "everything is uploaded\n"
+    holder.communicate("\n", timeout=60)
     manager.until("WATCHDOG=1")
     shown = manager.status()
     assert {name: one["state"] for name, one in shown.items()} == {
@@ -229,6 +243,11 @@ def test_one_entry_alone(manager: Manager) -> None:
     process = manager.start("--mount", "one")
     manager.until("READY=1")
     assert manager.status().keys() == {"one"}
+    manager.write(one="s3://good/another", broken="s3://good/two urk: x")
+    assert manager.ctl("reload").stdout == "changed: one\n"
+    mounted = mount_at(str(manager.place("one")))
+    assert mounted is not None
+    assert mounted.source == "s3://good/another"
     manager.end()
     assert process.returncode == 0
 

@@ -102,13 +102,14 @@ def _socket_of(place: str) -> str:
 
 
 def _entry(socket: str, place: str) -> dict[str, Any] | None:
-    """The mount at ``place`` as its process sees it, None when it has let go of it."""
-    status = list(ask(socket, "status"))[-1]
-    for mount in status["mounts"]:
-        if mount["mountpoint"] == place and mount["state"] != "ended":
-            found: dict[str, Any] = mount
-            return found
-    return None
+    """The mount at ``place`` as its process sees it, None when it is none of its own."""
+    return next((mount for mount in _living(socket) if mount["mountpoint"] == place), None)
+
+
+def _living(socket: str) -> list[dict[str, Any]]:
+    """The mounts that a process has not let go of. Raises ControlFailed."""
+    mounts_of_it = list(ask(socket, "status"))[-1]["mounts"]
+    return [mount for mount in mounts_of_it if mount["state"] != "ended"]
 
 
 def _flush(socket: str, place: str) -> int:
@@ -129,12 +130,13 @@ def _flush(socket: str, place: str) -> int:
 
 
 def _wait(socket: str, place: str) -> None:
-    """Until the process has let go, or is gone."""
+    """Until the process has let go; one that serves nothing else: until it has said its last."""
     while True:
         try:
-            if _entry(socket, place) is None:
-                return
+            living = _living(socket)
         except ControlFailed:
+            return
+        if living and not any(mount["mountpoint"] == place for mount in living):
             return
         time.sleep(_LOOK)
 

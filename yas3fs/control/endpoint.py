@@ -6,6 +6,7 @@ process, and root, can open the socket.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -54,7 +55,9 @@ class Endpoint:
                 raise ConfigError(f"--metrics: {self._address}: {error.strerror}") from None
 
     def _listen(self) -> socketserver.BaseServer:
-        os.makedirs(self._folder, mode=0o755, exist_ok=True)
+        os.makedirs(self._folder, mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
+        if os.stat(self._folder).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "the folder is another user's")
         for name in os.listdir(self._folder):
             path = os.path.join(self._folder, name)
             if name.endswith(SUFFIX) and not is_served(path):
