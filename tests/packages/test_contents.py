@@ -11,6 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
+from zipfile import ZipFile
 
 import pytest
 
@@ -122,6 +123,19 @@ def test_lintian_finds_nothing(packages: Path) -> None:
 def test_rpmlint_finds_nothing(packages: Path) -> None:
     (archive,) = packages.glob("*.rpm")
     assert " 0 errors, 0 warnings" in said("rpmlint", "-c", ROOT / "rpm" / "rpmlint.toml", archive)
+
+
+def test_the_wheel_has_the_programs_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (entries,) = [name for name in names if name.endswith("entry_points.txt")]
+        programs = re.findall(r"^(\S+) = ", archive.read(entries).decode(), re.MULTILINE)
+    assert sorted(programs) == ["mount.yas3fs", "umount.fuse.yas3fs", "yas3fs", "yas3fsctl"]
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"yas3fs"}
+    assert not any("test" in name for name in names)
 
 
 # -- pins ----------------------------------------------------------------------------------------

@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -130,6 +133,22 @@ def test_status_for_programs(bench: Bench, capsys: pytest.CaptureFixture[str]) -
     assert bench.run("status", "--json") == 1
     (process,) = json.loads(capsys.readouterr().out)
     assert [mount["name"] for mount in process["mounts"]] == ["media", "bad"]
+
+
+def test_status_is_shown_again_until_ctrl_c(bench: Bench) -> None:
+    command = [sys.executable, "-m", "yas3fs.cli.yas3fsctl", "status", "--watch", "0.1"]
+    watching = subprocess.Popen(
+        [*command, "--runtime-path", str(bench.folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert watching.stdout is not None
+    shown = [watching.stdout.readline() for _ in range(12)]
+    assert sum(line.startswith("MOUNT ") for line in shown) >= 2
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=60)
+    assert watching.returncode == 0
 
 
 def test_mounts(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -304,6 +304,30 @@ def test_an_instance_comes_up_with_nothing_but_its_user_data(manager: Manager) -
         manager.end()
 
 
+def test_in_the_background_it_returns_when_the_mounts_are_there(manager: Manager) -> None:
+    manager.write(one="s3://good/one", two="s3://good/two")
+    pid_file, log = manager.folder / "pid", manager.folder / "log"
+    command = [sys.executable, "-m", "yas3fs", "--config", str(manager.file)]
+    done = subprocess.run(
+        [*command, "--pid-file", str(pid_file), "--log", str(log)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | KEYS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert manager.status().keys() == {"one", "two"}
+    assert mount_at(str(manager.place("two"))) is not None
+    descriptor = os.pidfd_open(int(pid_file.read_text()))
+    signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+    assert select.select([descriptor], [], [], 60)[0]
+    os.close(descriptor)
+    assert not pid_file.exists()
+    assert log.read_text().endswith("ended\n")
+    assert mount_at(str(manager.place("two"))) is None
+
+
 def test_the_end_of_an_instance_is_a_reason_to_end(manager: Manager) -> None:
     manager.extra = ["drain-on-termination: yes"]
     manager.write(one="s3://good/one")

@@ -89,15 +89,23 @@ def _declare_status(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    while True:
-        found = list(_results(arguments, "status"))
-        if arguments.watch is not None and sys.stdout.isatty():
-            print(_CLEAR, end="")
-        print(json.dumps(found, indent=2) if arguments.json else _screen(found), flush=True)
-        if arguments.watch is None:
-            mounts = [mount for process in found for mount in process["mounts"]]
-            return OK if all(mount["state"] == "mounted" for mount in mounts) else FAILED
-        time.sleep(max(0.1, arguments.watch))
+    if arguments.watch is None:
+        every = [mount for process in _show_status(arguments) for mount in process["mounts"]]
+        return OK if all(mount["state"] == "mounted" for mount in every) else FAILED
+    try:
+        while True:
+            _show_status(arguments)
+            time.sleep(max(0.1, arguments.watch))
+    except KeyboardInterrupt:
+        return OK
+
+
+def _show_status(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    found = list(_results(arguments, "status"))
+    if arguments.watch is not None and sys.stdout.isatty():
+        print(_CLEAR, end="")
+    print(json.dumps(found, indent=2) if arguments.json else _screen(found), flush=True)
+    return found
 
 
 def _screen(processes: list[dict[str, Any]]) -> str:

@@ -222,7 +222,9 @@ def runtime_folder(environment: Mapping[str, str] = os.environ, uid: int | None 
     uid = os.geteuid() if uid is None else uid
     if uid == 0:
         return "/run/yas3fs"
-    return f"{environment.get('XDG_RUNTIME_DIR') or f'/tmp/yas3fs-{uid}'}/yas3fs"  # noqa: S108 (made for the user alone)
+    given = environment.get("XDG_RUNTIME_DIR")
+    # Right below /tmp, where nobody else can put another folder in its place.
+    return f"{given}/yas3fs" if given else f"/tmp/yas3fs-{uid}"  # noqa: S108
 
 
 def _write(values: dict[str, Any]) -> None:

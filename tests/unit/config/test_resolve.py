@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from yas3fs.config.mount_config import MountConfig
-from yas3fs.config.resolve import Given, Mounter, Resolved, resolve
+from yas3fs.config.resolve import Given, Mounter, Resolved, resolve, runtime_folder
 from yas3fs.errors import ConfigError
 
 ROOT = Mounter(uid=0, gid=0, home="/root", may_allow_other=True, umask=0o022)
@@ -201,3 +201,15 @@ def test_the_variable_is_blamed() -> None:
 
 def test_a_profile_in_the_environment_does_not_contradict_no_sign() -> None:
     assert mount({"YAS3FS_PROFILE": "p"}, no_sign="yes").no_sign
+
+
+@pytest.mark.parametrize(
+    ("environment", "uid", "folder"),
+    [
+        ({}, 0, "/run/yas3fs"),
+        ({"XDG_RUNTIME_DIR": "/run/user/5"}, 5, "/run/user/5/yas3fs"),
+        ({}, 5, "/tmp/yas3fs-5"),
+    ],
+)
+def test_where_the_control_sockets_are(environment: dict[str, str], uid: int, folder: str) -> None:
+    assert runtime_folder(environment, uid) == folder
