@@ -206,6 +206,29 @@ def test_one_mount_alone_comes_back_after_it_was_killed(machine: Machine) -> Non
     assert machine.mounted() == {}
 
 
+def test_a_service_that_hangs_is_started_again(machine: Machine) -> None:
+    run = machine.container.run
+    impatient = "[Service]\nWatchdogSec=2\nRestartSec=0\n"
+    machine.container.write("/etc/systemd/system/yas3fs@.service.d/impatient.conf", impatient)
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", "yas3fs@home")
+    before = machine.main_pid("yas3fs@home")
+    run("sh", "-c", f"kill -STOP {before}")
+    until(
+        lambda: (
+            machine.main_pid("yas3fs@home") not in (before, "0")
+            and run("systemctl", "is-active", "yas3fs@home", check=False).stdout == "active\n"
+        ),
+        "the restart",
+    )
+    assert "Watchdog timeout" in machine.container.journal()
+    run("sh", "-c", "echo alive > /srv/home/file")
+    assert list(machine.mounted()) == ["/srv/home"]
+    run("systemctl", "stop", "yas3fs@home")
+    run("rm", "-r", "/etc/systemd/system/yas3fs@.service.d")
+    run("systemctl", "daemon-reload")
+
+
 FSTAB = """\
 s3://good/tab    /mnt/tab     yas3fs       _netdev,nofail,X-mount.mkdir,noatime,s3_endpoint={endpoint}  0 0
 home             /mnt/named   fuse.yas3fs  _netdev,nofail,X-mount.mkdir                                0 0
