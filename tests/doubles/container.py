@@ -130,15 +130,19 @@ class Container:
         """Shut down in good order; all of it is gone then."""
         if self._nspawn is None:
             return
-        if self._nspawn.poll() is None and self._leader:
-            with suppress(ProcessLookupError):
-                os.kill(self._leader, signal.SIGRTMIN + 4)
+        self._tell_leader(signal.SIGRTMIN + 4)
         try:
             self._nspawn.wait(90)
         except subprocess.TimeoutExpired:
+            self._tell_leader(signal.SIGKILL)  # and with it all that runs inside
             self._nspawn.kill()
             self._nspawn.wait()
         self._nspawn, self._leader = None, 0
+
+    def _tell_leader(self, number: int) -> None:
+        if self._leader:
+            with suppress(ProcessLookupError):
+                os.kill(self._leader, number)
 
 
 def until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
