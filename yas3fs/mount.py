@@ -39,7 +39,7 @@ _PATIENCE = 10.0
 
 
 class Mount:
-    """One bucket at one mount point; see ``keeper.py`` for how it is called.
+    """One bucket at one mount point; see ``daemon/supervisor.py`` for how it is called.
 
     ``hub`` is needed by a mount with a topic.
     """

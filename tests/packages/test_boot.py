@@ -137,7 +137,10 @@ def test_started_means_that_everybody_sees_the_mounts(machine: Machine) -> None:
     run("sh", "-c", "echo said > /srv/media/file")
     assert machine.object("media/file") == b"said\n"
     assert run("yas3fsctl", "status").stdout.count(" mounted ") == 2
-    assert "media: INFO yas3fs.keeper: mounted s3://good/media" in machine.container.journal()
+    assert (
+        "media: INFO yas3fs.daemon.supervisor: mounted s3://good/media"
+        in machine.container.journal()
+    )
     arguments = run("cat", f"/proc/{machine.main_pid('yas3fs')}/cmdline").stdout
     for text in (
         machine.container.journal(),

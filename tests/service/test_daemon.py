@@ -216,7 +216,7 @@ def test_in_the_foreground_it_stays_until_it_is_unmounted(life: Life) -> None:
     life.unmount()
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert said.endswith("yas3fs.daemon: ended\n")
+    assert said.endswith("yas3fs.daemon.process: ended\n")
     assert life.story() == ["made", "open", "start", "stop"]
 
 

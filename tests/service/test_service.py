@@ -196,7 +196,7 @@ def test_the_life_of_a_service_with_one_mount_that_fails(manager: Manager, endpo
     said = manager.end()
     assert manager.until("STOPPING=1") == "STOPPING=1\nSTATUS=uploading what is due"
     assert manager.process.returncode == 0, said
-    assert " one: INFO yas3fs.keeper: mounted s3://good/one" in said
+    assert " one: INFO yas3fs.daemon.supervisor: mounted s3://good/one" in said
     assert " bad: ERROR " in said
     assert not any(mount_at(str(manager.place(name))) for name in ("one", "two", "three"))
     assert list((manager.folder / "runtime").iterdir()) == []
@@ -381,5 +381,5 @@ def test_the_journal_gets_priorities_and_no_time(manager: Manager) -> None:
     manager.until("READY=1")
     process.terminate()
     with os.fdopen(reader) as lines:
-        assert "<6>one: INFO yas3fs.keeper: mounted s3://good/one\n" in list(lines)
+        assert "<6>one: INFO yas3fs.daemon.supervisor: mounted s3://good/one\n" in list(lines)
     assert process.wait(60) == 0

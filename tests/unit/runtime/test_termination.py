@@ -5,8 +5,8 @@ import queue
 import pytest
 
 from tests.doubles.imds import imds
+from yas3fs.daemon.termination import GROUP, SPOT, TerminationWatch
 from yas3fs.runtime.imds import InstanceMetadata
-from yas3fs.termination import GROUP, SPOT, TerminationWatch
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ from typing import Any
 from yas3fs import __version__
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.config.service import Service as ServiceConfig
-from yas3fs.keeper import Keeper, MakeMount, State
+from yas3fs.daemon.supervisor import MakeMount, State, Supervisor
 from yas3fs.runtime.clock import SystemClock
 
 log = logging.getLogger(__name__)
 
 
 class Service:
-    """The keepers of ``config``'s mounts. Thread-safe.
+    """The supervisors of ``config``'s mounts. Thread-safe.
 
     ``changed`` is called after every change of any mount. With ``again``, mounts that fail are
     tried again for as long as it takes.
@@ -38,8 +38,8 @@ class Service:
         self._lock = RLock()
         """One reload at a time holds it."""
         self._table = Lock()
-        """Guards the keepers' table and whether it may grow; a leaf."""
-        self._keepers: dict[str, Keeper] = {}
+        """Guards the supervisors' table and whether it may grow; a leaf."""
+        self._supervisors: dict[str, Supervisor] = {}
         self._reloading = False
         self._started = SystemClock().time()
         self._stopping = False
@@ -49,9 +49,9 @@ class Service:
         """What is served now."""
         return self._config
 
-    def keepers(self) -> list[Keeper]:
+    def supervisors(self) -> list[Supervisor]:
         """One for each mount."""
-        return list(self._keepers.values())
+        return list(self._supervisors.values())
 
     def start(self) -> None:
         """Begin with every mount; returns at once."""
@@ -59,31 +59,31 @@ class Service:
             for mount in share_memory(self._config.mounts, self._config.process.cache_total):
                 self._add(mount)
 
-    def _add(self, mount: MountConfig) -> list[Keeper]:
+    def _add(self, mount: MountConfig) -> list[Supervisor]:
         """Begin with one more, unless the end has begun."""
         with self._table:
             if self._stopping:
                 return []
-            keeper = Keeper(mount, self._make, self._changed, again=self._again)
-            self._keepers = {**self._keepers, mount.name: keeper}
-            keeper.start()
-        return [keeper]
+            supervisor = Supervisor(mount, self._make, self._changed, again=self._again)
+            self._supervisors = {**self._supervisors, mount.name: supervisor}
+            supervisor.start()
+        return [supervisor]
 
     @property
     def is_settled(self) -> bool:
         """Whether the first try of every mount is over."""
-        return all(keeper.settled for keeper in self.keepers())
+        return all(supervisor.settled for supervisor in self.supervisors())
 
     def counts(self) -> tuple[int, int]:
         """How many mounts are there, and how many should be."""
-        keepers = self.keepers()
-        wanted = [one for one in keepers if one.state is not State.ENDED or one.failure]
-        return sum(one.state is State.MOUNTED for one in keepers), len(wanted)
+        supervisors = self.supervisors()
+        wanted = [one for one in supervisors if one.state is not State.ENDED or one.failure]
+        return sum(one.state is State.MOUNTED for one in supervisors), len(wanted)
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing is served any more, nor will be."""
-        ended = all(keeper.state is State.ENDED for keeper in self.keepers())
+        ended = all(supervisor.state is State.ENDED for supervisor in self.supervisors())
         return ended and not self._reloading
 
     def reload(self, config: ServiceConfig) -> dict[str, list[str]]:
@@ -96,24 +96,24 @@ class Service:
                 return {}
             before = {mount.name: mount for mount in self._config.mounts}
             after = {mount.name: mount for mount in config.mounts}
-            ended = {one.config.name for one in self.keepers() if one.state is State.ENDED}
+            ended = {one.config.name for one in self.supervisors() if one.state is State.ENDED}
             same = {name for name in after if before.get(name) == after[name] and name not in ended}
             going = [name for name in before if name not in same]
-            stopped = [self._keepers[name] for name in going if name in self._keepers]
+            stopped = [self._supervisors[name] for name in going if name in self._supervisors]
             self._reloading = True
-            for keeper in stopped:
-                keeper.begin_stop()
-            for keeper in stopped:
-                keeper.join()
+            for supervisor in stopped:
+                supervisor.begin_stop()
+            for supervisor in stopped:
+                supervisor.join()
             with self._table:
-                self._keepers = {
-                    name: self._keepers[name] for name in self._keepers if name in same
+                self._supervisors = {
+                    name: self._supervisors[name] for name in self._supervisors if name in same
                 }
             added = self._apply(config, same)
             self._config = config
             self._reloading = False
-        for keeper in added:
-            keeper.wait_settled()
+        for supervisor in added:
+            supervisor.wait_settled()
         self._changed()
         return {
             "added": sorted(after.keys() - before.keys()),
@@ -122,30 +122,30 @@ class Service:
             "kept": sorted(same),
         }
 
-    def _apply(self, config: ServiceConfig, same: set[str]) -> list[Keeper]:
+    def _apply(self, config: ServiceConfig, same: set[str]) -> list[Supervisor]:
         added = []
         for mount in share_memory(config.mounts, config.process.cache_total):
             if mount.name not in same:
                 added += self._add(mount)
                 continue
-            keeper = self._keepers[mount.name]
-            there = keeper.mounted()
-            if there is not None and keeper.config.cache_size != mount.cache_size:
+            supervisor = self._supervisors[mount.name]
+            there = supervisor.mounted()
+            if there is not None and supervisor.config.cache_size != mount.cache_size:
                 there.set_cache_size(mount.cache_size)
-            keeper.config = mount
-            keeper.retry_now()
+            supervisor.config = mount
+            supervisor.retry_now()
         return added
 
     def begin_stop(self) -> None:
         """Let every mount end, side by side; returns at once."""
         with self._table:
             self._stopping = True
-        for keeper in self.keepers():
-            keeper.begin_stop()
+        for supervisor in self.supervisors():
+            supervisor.begin_stop()
 
     def left(self) -> int:
         """How many files could not be uploaded."""
-        return sum(keeper.left for keeper in self.keepers())
+        return sum(supervisor.left for supervisor in self.supervisors())
 
     def status(self) -> dict[str, Any]:
         """Everything for a status page; plain values only."""
@@ -154,14 +154,14 @@ class Service:
             "pid": os.getpid(),
             "since": self._started,
             "cache_total": memory_budget(self._config.mounts, self._config.process.cache_total),
-            "mounts": [keeper.status() for keeper in self.keepers()],
+            "mounts": [supervisor.status() for supervisor in self.supervisors()],
         }
 
     def summary(self) -> str:
         """One line for the service manager."""
         mounted, wanted = self.counts()
         parts = [f"{mounted} of {wanted} mounted"]
-        parts += [_line(keeper.status()) for keeper in self.keepers()]
+        parts += [_line(supervisor.status()) for supervisor in self.supervisors()]
         return "; ".join(parts)
 
 

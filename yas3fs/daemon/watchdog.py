@@ -4,9 +4,9 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from yas3fs.keeper import State
-from yas3fs.service import Service
-from yas3fs.systemd import Systemd
+from yas3fs.daemon.service import Service
+from yas3fs.daemon.supervisor import State
+from yas3fs.daemon.systemd import Systemd
 
 log = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ _INTERVAL = 10.0
 """Seconds between two looks, where the watchdog does not want them sooner."""
 
 
-class Pulse:
+class Watchdog:
     """A thread that looks at the mounts until :meth:`stop`.
 
     A sign of life is only given after a request went through the kernel to every mount and back: a
@@ -27,7 +27,7 @@ class Pulse:
         self._ended = threading.Event()
         watchdog = systemd.watchdog_seconds
         self._interval = min(_INTERVAL, watchdog / 4) if watchdog else _INTERVAL
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -45,17 +45,21 @@ class Pulse:
                 log.exception("looking at the mounts failed, and goes on")
 
     def _beat(self) -> None:
-        keepers = self._service.keepers()
-        if any(keeper.state in {State.STOPPING, State.STARTING} for keeper in keepers):
+        supervisors = self._service.supervisors()
+        if any(supervisor.state in {State.STOPPING, State.STARTING} for supervisor in supervisors):
             self._systemd.extend()
         else:
             self._systemd.status(self._service.summary())
         if not self._systemd.watchdog_seconds:
             return
         limit = self._systemd.watchdog_seconds / 2
-        with ThreadPoolExecutor(max(1, len(keepers)), thread_name_prefix="watchdog") as pool:
-            answers = list(pool.map(lambda keeper: keeper.answers(limit), keepers))
-        silent = [keeper.config.name for keeper, ok in zip(keepers, answers, strict=True) if not ok]
+        with ThreadPoolExecutor(max(1, len(supervisors)), thread_name_prefix="watchdog") as pool:
+            answers = list(pool.map(lambda supervisor: supervisor.answers(limit), supervisors))
+        silent = [
+            supervisor.config.name
+            for supervisor, ok in zip(supervisors, answers, strict=True)
+            if not ok
+        ]
         if silent:
             log.error("no answer through the kernel from %s", ", ".join(silent))
         else:

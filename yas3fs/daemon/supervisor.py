@@ -7,7 +7,7 @@
         ▼ │ pause    ▼
       FAILED      STOPPING ──> ENDED      stopped: what is due is uploaded
 
-Each keeper has a thread of its own, so that no mount waits for another.
+Each supervisor has a thread of its own, so that no mount waits for another.
 """
 
 import logging
@@ -77,8 +77,8 @@ class State(Enum):
     ENDED = "ended"
 
 
-class Keeper:
-    """Keeps one mount. ``changed`` is called, in the keeper's threads, after every change.
+class Supervisor:
+    """Keeps one mount. ``changed`` is called, in the supervisor's threads, after every change.
 
     With ``again``, a start that failed is repeated after a pause, and a dead mount in its place is
     cleared away first.

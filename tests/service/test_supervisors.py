@@ -10,9 +10,9 @@ import pytest
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.config.service import Service as ServiceConfig
 from yas3fs.config.service import load_service
+from yas3fs.daemon.service import Service, share_memory
+from yas3fs.daemon.supervisor import State
 from yas3fs.errors import BadCredentials, ConfigError
-from yas3fs.keeper import State
-from yas3fs.service import Service, share_memory
 
 pytestmark = pytest.mark.mount  # the mount points are looked at
 MIB = 1024 * 1024
@@ -110,7 +110,9 @@ class Bench:
 
     def states(self) -> dict[str, State]:
         assert self.service is not None
-        return {keeper.config.name: keeper.state for keeper in self.service.keepers()}
+        return {
+            supervisor.config.name: supervisor.state for supervisor in self.service.supervisors()
+        }
 
     def until(self, **states: State) -> None:
         with self.changes:
@@ -121,8 +123,8 @@ class Bench:
             fake.may_open.set()
         if self.service is not None:
             self.service.begin_stop()
-            for keeper in self.service.keepers():
-                keeper.join()
+            for supervisor in self.service.supervisors():
+                supervisor.join()
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_a_mount_that_hangs_does_not_keep_the_others_waiting(bench: Bench) -> No
     bench.prepare = lambda fake: fake.may_open.clear() if fake.config.name == "slow" else None
     service = bench.begin("slow", "fast")
     bench.until(slow=State.STARTING, fast=State.MOUNTED)
-    assert not all(keeper.settled for keeper in service.keepers())
+    assert not all(supervisor.settled for supervisor in service.supervisors())
     bench.fakes["slow"].may_open.set()
     bench.until(slow=State.MOUNTED)
 
@@ -166,8 +168,8 @@ def test_one_from_the_command_line_is_tried_once(bench: Bench) -> None:
     bench.prepare = lambda fake: fake.failures.append(ConfigError("no"))
     service = bench.begin("one", again=False)
     bench.until(one=State.ENDED)
-    (keeper,) = service.keepers()
-    assert str(keeper.failure) == "no"
+    (supervisor,) = service.supervisors()
+    assert str(supervisor.failure) == "no"
     assert bench.fakes["one"].calls == ["open", "stop"]
     assert service.has_ended
 
@@ -196,7 +198,7 @@ def test_a_stop_does_not_wait_for_a_start_that_hangs(bench: Bench) -> None:
     service = bench.begin("one")
     bench.until(one=State.STARTING)
     service.begin_stop()
-    service.keepers()[0].join()
+    service.supervisors()[0].join()
     assert "start" not in bench.fakes["one"].calls
     bench.fakes["one"].may_open.set()
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from yas3fs.keeper import State
-from yas3fs.pulse import Pulse
-from yas3fs.systemd import Systemd
+from yas3fs.daemon.supervisor import State
+from yas3fs.daemon.systemd import Systemd
+from yas3fs.daemon.watchdog import Watchdog
 
 
-class Keeper:
+class Supervisor:
     """A mount that answers through the kernel, or does not."""
 
     def __init__(self, answer: bool, state: State = State.MOUNTED) -> None:
@@ -26,11 +26,11 @@ class Keeper:
 
 
 class Service:
-    def __init__(self, *keepers: Keeper) -> None:
-        self._keepers = list(keepers)
+    def __init__(self, *supervisors: Supervisor) -> None:
+        self._supervisors = list(supervisors)
 
-    def keepers(self) -> list[Keeper]:
-        return self._keepers
+    def supervisors(self) -> list[Supervisor]:
+        return self._supervisors
 
     def summary(self) -> str:
         return "as it is"
@@ -47,7 +47,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
 
 def beat(service: Any, tmp_path: Path) -> None:
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"}
-    Pulse(service, Systemd(environment))._beat()
+    Watchdog(service, Systemd(environment))._beat()
 
 
 def heard(manager: socket.socket, count: int) -> list[str]:
@@ -59,14 +59,14 @@ def heard(manager: socket.socket, count: int) -> list[str]:
 
 
 def test_mounts_that_answer_are_a_sign_of_life(manager: socket.socket, tmp_path: Path) -> None:
-    beat(Service(Keeper(True), Keeper(True)), tmp_path)
+    beat(Service(Supervisor(True), Supervisor(True)), tmp_path)
     assert heard(manager, 2) == ["STATUS=as it is", "WATCHDOG=1"]
 
 
 def test_one_that_hangs_is_none(
     manager: socket.socket, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    beat(Service(Keeper(True), Keeper(False)), tmp_path)
+    beat(Service(Supervisor(True), Supervisor(False)), tmp_path)
     assert heard(manager, 1) == ["STATUS=as it is"]
     assert "no answer through the kernel from m" in caplog.text
 
@@ -75,7 +75,7 @@ def test_one_that_hangs_is_none(
 def test_who_is_at_work_gets_more_time(
     manager: socket.socket, tmp_path: Path, state: State
 ) -> None:
-    beat(Service(Keeper(True, state)), tmp_path)
+    beat(Service(Supervisor(True, state)), tmp_path)
     assert heard(manager, 2) == ["EXTEND_TIMEOUT_USEC=60000000", "WATCHDOG=1"]
 
 

@@ -9,8 +9,8 @@ for what became of it. The parent returns when the mounts are visible, or with t
     prepare ─ [detach] ─ log ─ control socket ─ mounts ─ READY ─ wait ─ STOPPING ─ unmount
                                                   └── none came up: say why
 
-What the mounts do is their keepers' (``keeper.py``), side by side in threads of their own; this
-thread hears signals and tells the service manager.
+What the mounts do is up to their supervisors, side by side in threads of their own; this thread
+hears signals and tells the service manager.
 
 Exit statuses: 0 all is well, 1 a mount failed or files were left behind, 2 wrong input.
 """
@@ -34,15 +34,15 @@ from yas3fs.config.log import start_log
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.config.service import Service as ServiceConfig
 from yas3fs.control.endpoint import Endpoint
+from yas3fs.daemon.requests import Reload, Requests
+from yas3fs.daemon.service import Service
+from yas3fs.daemon.supervisor import MakeMount, Mount, Supervisor, one_line
+from yas3fs.daemon.systemd import Systemd
+from yas3fs.daemon.termination import TerminationWatch
+from yas3fs.daemon.watchdog import Watchdog
 from yas3fs.errors import ConfigError, Yas3fsError
 from yas3fs.fuse import mountpoint, mounts
-from yas3fs.keeper import Keeper, MakeMount, Mount, one_line
-from yas3fs.pulse import Pulse
-from yas3fs.requests import Reload, Requests
 from yas3fs.runtime.imds import InstanceMetadata
-from yas3fs.service import Service
-from yas3fs.systemd import Systemd
-from yas3fs.termination import TerminationWatch
 
 OK, FAILED, WRONG_INPUT = 0, 1, 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -120,9 +120,9 @@ def _live(config: ServiceConfig, reload: Reload | None, make: MakeMount, announc
             endpoint = Endpoint(process.runtime_path, process.metrics, requests.verbs())
             endpoint.open()
             stack.callback(endpoint.close)
-            pulse = Pulse(service, systemd)
-            pulse.start()
-            stack.callback(pulse.stop)
+            watchdog = Watchdog(service, systemd)
+            watchdog.start()
+            stack.callback(watchdog.stop)
             if process.drain_on_termination:
                 watch = TerminationWatch(InstanceMetadata.from_environment(), news.tell)
                 watch.start()
@@ -154,7 +154,7 @@ def _begin(
         return FAILED, f"stopped before the mount was ready ({word})"
     if word != _CHANGED:
         news.tell(word)  # it came just as the last mount was there
-    if service.counts()[0] == 0 and any(keeper.failure for keeper in service.keepers()):
+    if service.counts()[0] == 0 and any(supervisor.failure for supervisor in service.supervisors()):
         return _give_up(service, systemd, quiet=quiet)
     _settle_memory()
     return None, ""
@@ -182,25 +182,29 @@ def _stop(service: Service, systemd: Systemd) -> None:
     """Let every mount upload what is due and end."""
     systemd.stopping("uploading what is due")
     service.begin_stop()
-    for keeper in service.keepers():
-        keeper.join()
+    for supervisor in service.supervisors():
+        supervisor.join()
 
 
 def _give_up(service: Service, systemd: Systemd, *, quiet: bool) -> tuple[int, str]:
     """No mount came up: the exit status, and why, for each."""
-    keepers = service.keepers()
-    failed = [(keeper, keeper.failure) for keeper in keepers if keeper.failure is not None]
+    supervisors = service.supervisors()
+    failed = [
+        (supervisor, supervisor.failure)
+        for supervisor in supervisors
+        if supervisor.failure is not None
+    ]
     _stop(service, systemd)
     lines = []
-    for keeper, failure in failed:
-        lines.append(_accusation(keeper, failure, alone=len(keepers) == 1))
+    for supervisor, failure in failed:
+        lines.append(_accusation(supervisor, failure, alone=len(supervisors) == 1))
         _log_failure(lines[-1], failure, quiet=quiet)
     statuses = {_status(failure) for _, failure in failed}
     return (WRONG_INPUT if statuses == {WRONG_INPUT} else FAILED), "\n".join(lines)
 
 
-def _accusation(keeper: Keeper, failure: BaseException, *, alone: bool) -> str:
-    return one_line(failure) if alone else f"{keeper.config.name}: {one_line(failure)}"
+def _accusation(supervisor: Supervisor, failure: BaseException, *, alone: bool) -> str:
+    return one_line(failure) if alone else f"{supervisor.config.name}: {one_line(failure)}"
 
 
 def _log_failure(message: str, failure: BaseException, *, quiet: bool) -> None:

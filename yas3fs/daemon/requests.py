@@ -7,10 +7,10 @@ from typing import Any
 
 from yas3fs.config.service import Service as ServiceConfig
 from yas3fs.control.endpoint import Answer, Verb
+from yas3fs.daemon.service import Service
+from yas3fs.daemon.supervisor import Mount, Supervisor
+from yas3fs.daemon.systemd import Systemd
 from yas3fs.errors import ConfigError, Yas3fsError
-from yas3fs.keeper import Keeper, Mount
-from yas3fs.service import Service
-from yas3fs.systemd import Systemd
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +84,8 @@ class Requests:
     def _pending(self, words: Mapping[str, Any]) -> Iterator[Answer]:
         yield {
             "mounts": [
-                {"name": keeper.config.name, "files": mount.pending()}
-                for keeper, mount in self._chosen(words)
+                {"name": supervisor.config.name, "files": mount.pending()}
+                for supervisor, mount in self._chosen(words)
             ]
         }
 
@@ -94,35 +94,35 @@ class Requests:
     def _flush(self, words: Mapping[str, Any]) -> Iterator[Answer]:
         failed: list[str] = []
         done = 0
-        for keeper, mount in self._chosen(words):
+        for supervisor, mount in self._chosen(words):
             for path, total, reason in mount.flush():
                 done += 1
                 yield {"progress": done, "of": total, "path": path}
                 if reason:
-                    failed.append(f"{keeper.config.name}:{path}: {reason}")
+                    failed.append(f"{supervisor.config.name}:{path}: {reason}")
         yield {"uploaded": done - len(failed), "failed": failed}
 
     def _reset(self, words: Mapping[str, Any]) -> Iterator[Answer]:
         path = "/" + str(words.get("path") or "/").strip("/")
         names = []
-        for keeper, mount in self._chosen(words):
+        for supervisor, mount in self._chosen(words):
             mount.reset(path)
-            names.append(keeper.config.name)
+            names.append(supervisor.config.name)
         yield {"reset": names, "path": path}
 
-    def _chosen(self, words: Mapping[str, Any]) -> list[tuple[Keeper, Mount]]:
+    def _chosen(self, words: Mapping[str, Any]) -> list[tuple[Supervisor, Mount]]:
         """The mounts that ``mount`` names (a name or a mount point), all without it."""
         wanted = str(words.get("mount") or "")
         found = []
-        for keeper in self._service.keepers():
-            if wanted and wanted not in (keeper.config.name, keeper.config.mountpoint):
+        for supervisor in self._service.supervisors():
+            if wanted and wanted not in (supervisor.config.name, supervisor.config.mountpoint):
                 continue
-            mount = keeper.mounted()
+            mount = supervisor.mounted()
             if mount is not None:
-                found.append((keeper, mount))
+                found.append((supervisor, mount))
             elif wanted:
-                raise ConfigError(f"{wanted} is not mounted, it is {keeper.state.value}")
+                raise ConfigError(f"{wanted} is not mounted, it is {supervisor.state.value}")
         if wanted and not found:
-            names = ", ".join(keeper.config.name for keeper in self._service.keepers())
+            names = ", ".join(supervisor.config.name for supervisor in self._service.supervisors())
             raise ConfigError(f"there is no mount {wanted!r}, there are {names}")
         return found
