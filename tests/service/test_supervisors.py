@@ -135,11 +135,17 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_a_mount_that_hangs_does_not_keep_the_others_waiting(bench: Bench) -> None:
-    bench.prepare = lambda fake: fake.may_open.clear() if fake.config.name == "slow" else None
+    may_open = threading.Event()
+
+    def prepare(fake: Fake) -> None:
+        if fake.config.name == "slow":
+            fake.may_open = may_open
+
+    bench.prepare = prepare
     service = bench.begin("slow", "fast")
     bench.until(slow=State.STARTING, fast=State.MOUNTED)
     assert not all(supervisor.settled for supervisor in service.supervisors())
-    bench.fakes["slow"].may_open.set()
+    may_open.set()
     bench.until(slow=State.MOUNTED)
 
 
