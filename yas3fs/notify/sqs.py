@@ -36,6 +36,8 @@ and boto3 takes 0.2 ms of CPU per message, so more would only wait for each othe
 _PACE = 0.05
 """Seconds between two requests that do not bring full batches. A hundred messages a second, each
 received and deleted alone, would take a fifth of a processor and five times the money."""
+_BEHIND = 2.0
+"""Seconds of age from which on a message says that there are more: SQS may give a few of many."""
 _STOP_SECONDS = 0.8
 
 
@@ -43,7 +45,7 @@ class SqsTransport:
     """See :class:`yas3fs.notify.transport.Transport`.
 
     ``wait`` is the long poll's, 0 to 20 seconds; with 0, an empty queue is asked again after
-    ``interval`` seconds.
+    ``interval`` seconds. ``pace`` is the seconds between two requests while little comes.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class SqsTransport:
         *,
         wait: int = 20,
         interval: float = 1.0,
+        pace: float = _PACE,
         backoff: Backoff | None = None,
         clock: Clock = SystemClock(),
     ) -> None:
@@ -62,6 +65,7 @@ class SqsTransport:
         self._node_id = node_id
         self._wait = wait
         self._interval = interval
+        self._pace = pace
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._counters = Counters(log)
@@ -71,6 +75,8 @@ class SqsTransport:
         self._topics: set[str] = set()
         self._queue: Queue | None = None
         self._thread: threading.Thread | None = None
+        self._is_behind = False
+        """Whether more waits in the queue, as far as what it gave last tells."""
         self._applying = threading.Lock()
         self._helpers = 0
         self._stopping = threading.Event()
@@ -226,10 +232,10 @@ class SqsTransport:
             self._backoff.reset()
             if self._counters.recovered("failed_requests"):
                 log.warning("receiving from %s works again", self.queue_url)
-            if count == BATCH:
+            if count and self._is_behind:
                 self._get_help()
             elif count:
-                self._stopping.wait(max(0.0, asked_at + _PACE - self._clock.monotonic()))
+                self._stopping.wait(max(0.0, asked_at + self._pace - self._clock.monotonic()))
             elif not self._wait:
                 self._stopping.wait(self._interval)
 
@@ -242,7 +248,7 @@ class SqsTransport:
 
     def _help(self) -> None:
         try:
-            while not self._stopping.is_set() and self._receive(0) == BATCH:
+            while not self._stopping.is_set() and self._receive(0) and self._is_behind:
                 pass
         except Exception as error:  # noqa: BLE001 - the first thread meets it too, and tells
             log.debug("helping with the queue failed: %s", one_line(error))
@@ -265,6 +271,7 @@ class SqsTransport:
             return 0
         self._counters.count("received", len(messages))
         now = _server_time(answer, self._clock.time())
+        self._is_behind = len(messages) == BATCH
         applied = [one["ReceiptHandle"] for one in messages if self._apply(one, now)]
         if applied:
             self._delete(url, applied)
@@ -289,6 +296,7 @@ class SqsTransport:
         try:
             delivery = open_body(body, now)
             topic_arn = delivery.topic_arn
+            self._is_behind = self._is_behind or delivery.age > _BEHIND
             if topic_arn and topic_arn not in self._topics:
                 self._counters.warn("foreign", "a message of a foreign topic: %s", topic_arn)
                 return True

@@ -60,6 +60,8 @@ class FakeSqs(Scripted):
         self.attributes: dict[str, dict[str, str]] = {}
         self.tags: dict[str, dict[str, str]] = {}
         self.deleted: list[str] = []
+        self.most = 10
+        """Messages that one request gives at most."""
         self._handles = itertools.count(1)
 
     def get_queue_url(self, *, QueueName: str) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class FakeSqs(Scripted):
 
     def receive_message(self, **arguments: Any) -> dict[str, Any]:
         self.enter("receive_message", arguments)
-        url, most = arguments["QueueUrl"], arguments["MaxNumberOfMessages"]
+        url, most = arguments["QueueUrl"], min(self.most, arguments["MaxNumberOfMessages"])
         with self.changed:
             self._known(url)
             if arguments["WaitTimeSeconds"]:

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -216,6 +217,38 @@ def test_a_full_batch_calls_for_help(clients: FakeClients, heard: Heard) -> None
     sqs.wait_for(lambda: set(sqs.deleted) == handles)
     assert len(heard.texts) == 200
     made.close()
+
+
+def test_a_backlog_that_comes_in_small_pieces_is_read_without_pauses(
+    clients: FakeClients, heard: Heard
+) -> None:
+    """SQS may give a few of many messages: that they are old tells."""
+    clock = ManualClock()
+    made = SqsTransport(clients, QueueOptions("eu-west-1"), "n", pace=3600.0, clock=clock)
+    made.open(heard.deliver, heard.gap)
+    sqs = clients.fake_sqs
+    sqs.most = 3
+    old = datetime.fromtimestamp(clock.time() - 10, UTC).isoformat()
+    handles = {sqs.put(made.queue_url, enveloped(str(n), timestamp=old)) for n in range(100)}
+    made.add_topic(TOPIC)
+    sqs.wait_for(lambda: set(sqs.deleted) == handles)
+    made.close()
+
+
+def test_what_is_new_is_heard_at_once_and_the_next_request_waits(
+    clients: FakeClients, heard: Heard
+) -> None:
+    clock = ManualClock()
+    made = SqsTransport(clients, QueueOptions("eu-west-1"), "n", pace=3600.0, clock=clock)
+    made.open(heard.deliver, heard.gap)
+    sqs = clients.fake_sqs
+    new = datetime.fromtimestamp(clock.time(), UTC).isoformat()
+    handle = sqs.put(made.queue_url, enveloped('"new"', timestamp=new))
+    made.add_topic(TOPIC)
+    heard.wait_for('"new"')
+    sqs.wait_for(lambda: sqs.deleted == [handle])
+    made.close()  # which ends the pause as well
+    assert len(sqs.named("receive_message")) == 1
 
 
 def test_closing_ends_the_long_poll_unsubscribes_and_deletes(
