@@ -36,7 +36,8 @@ class Endpoint:
         self._folder = runtime_path
         self._address = address
         self._verbs = verbs
-        self._servers: list[socketserver.BaseServer] = []
+        self._servers: list[socketserver.TCPServer] = []
+        self._closed = False
         self.path = os.path.join(runtime_path, f"{os.getpid()}{SUFFIX}")
 
     def open(self) -> None:
@@ -54,7 +55,7 @@ class Endpoint:
             except OSError as error:
                 raise ConfigError(f"--metrics: {self._address}: {error.strerror}") from None
 
-    def _listen(self) -> socketserver.BaseServer:
+    def _listen(self) -> socketserver.TCPServer:
         os.makedirs(self._folder, mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
         if os.stat(self._folder).st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, "the folder is another user's")
@@ -69,7 +70,7 @@ class Endpoint:
         finally:
             os.umask(before)
 
-    def _http(self) -> socketserver.BaseServer:
+    def _http(self) -> socketserver.TCPServer:
         from yas3fs.control.web import make_handler
 
         host, _, port = self._address.rpartition(":")
@@ -78,16 +79,21 @@ class Endpoint:
     def _ask_status(self) -> Answer:
         return list(self._verbs["status"]({}))[-1]
 
-    def _serve(self, server: socketserver.BaseServer) -> None:
+    def _serve(self, server: socketserver.TCPServer) -> None:
         self._servers.append(server)
-        threading.Thread(
-            target=server.serve_forever, args=(0.1,), name="control", daemon=True
-        ).start()
+        threading.Thread(target=self._run, args=(server,), name="control", daemon=True).start()
+
+    def _run(self, server: socketserver.TCPServer) -> None:
+        """Wait for requests without waking up in between, as ``serve_forever`` would."""
+        while not self._closed:
+            server.handle_request()
 
     def close(self) -> None:
         """Answer no more."""
+        self._closed = True
         for server in self._servers:
-            server.shutdown()
+            with contextlib.suppress(OSError):
+                server.socket.shutdown(socket.SHUT_RDWR)  # ends the waiting
             server.server_close()
         self._servers.clear()
         with contextlib.suppress(OSError):

@@ -12,9 +12,9 @@ class Systemd:
     """The service manager that started this process, if one did."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        self._is_there = bool(environment.get("NOTIFY_SOCKET"))
+        self.is_there = bool(environment.get("NOTIFY_SOCKET"))
         self._said = ""
-        self.watchdog_seconds = _watchdog(environment) if self._is_there else 0.0
+        self.watchdog_seconds = _watchdog(environment) if self.is_there else 0.0
         """How long systemd waits for a sign of life; 0 when it does not."""
 
     def ready(self, status: str) -> None:
@@ -46,7 +46,7 @@ class Systemd:
         self._tell(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
 
     def _tell(self, *lines: str) -> None:
-        if self._is_there:
+        if self.is_there:
             import sdnotify
 
             sdnotify.SystemdNotifier().notify("\n".join(lines))

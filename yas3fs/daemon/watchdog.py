@@ -30,8 +30,9 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin; returns at once."""
-        self._thread.start()
+        """Begin; returns at once. Without a service manager there is nobody to tell."""
+        if self._systemd.is_there:
+            self._thread.start()
 
     def stop(self) -> None:
         """End; returns at once."""
