@@ -20,6 +20,9 @@ from contestants import Mounted, server
 
 LOOK_SECONDS = 0.001
 """Between two looks of a reader: it adds up to this much to a latency."""
+MISSING_SECONDS = 0.01
+"""The same for a name that is not there yet: the kernel keeps no note of that, so that each look is
+work for the node."""
 GIVE_UP = 30.0
 
 
@@ -54,9 +57,10 @@ class Reader(threading.Thread):
                     if stamp != last and Path(self._path).read_bytes() == self._wanted:
                         last = stamp
                         break
+                    pause = LOOK_SECONDS
                 except FileNotFoundError:
-                    pass
-                time.sleep(LOOK_SECONDS)
+                    pause = MISSING_SECONDS
+                time.sleep(pause)
             self.seen_at = time.monotonic()
             self._done.release()
 

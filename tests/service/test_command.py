@@ -6,7 +6,6 @@ import select
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,14 +77,6 @@ def wait_for_end(descriptor: int) -> None:
     poll.register(descriptor, select.POLLIN)
     assert poll.poll(60_000)
     os.close(descriptor)
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with servers.moto() as server:
-        url = f"{server.endpoint}/good"
-        urllib.request.urlopen(urllib.request.Request(url, method="PUT")).close()
-        yield server.endpoint
 
 
 @pytest.fixture

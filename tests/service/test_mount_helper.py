@@ -5,7 +5,6 @@ import select
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,14 +27,6 @@ BARE = {
     "PYTHONPATH": str(ROOT),
 }
 """What a helper may find in the environment at boot: neither HOME nor much of a PATH."""
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with servers.moto() as server:
-        request = urllib.request.Request(f"{server.endpoint}/good", method="PUT")
-        urllib.request.urlopen(request).close()
-        yield server.endpoint
 
 
 class Place:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,6 @@ pytestmark = pytest.mark.mount
 ROOT = Path(__file__).parents[2]
 KEYS = {"AWS_ACCESS_KEY_ID": servers.KEY_ID, "AWS_SECRET_ACCESS_KEY": servers.SECRET}
 REGION = "us-east-1"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with servers.moto() as server:
-        request = urllib.request.Request(f"{server.endpoint}/good", method="PUT")
-        urllib.request.urlopen(request).close()
-        yield server.endpoint
 
 
 class Manager:

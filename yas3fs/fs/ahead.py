@@ -1,6 +1,6 @@
 """Asking for attributes before anybody wants them, because somebody is walking.
 
-Within a directory: whoever looks at one unknown name after the other, in the listing's order, gets
+Within a directory: whoever looks at one unknown name after the other, in the listing's order, has
 the next ones asked for in ever larger batches (:class:`yas3fs.fs.entries.Scan`).
 
 From directory to directory: once that has happened in two directories shortly after each other,
@@ -18,7 +18,6 @@ from concurrent.futures import Executor, Future
 from yas3fs.fs.entries import Directory, Entry, Scan
 from yas3fs.fs.keys import join, name_of, parent_of
 from yas3fs.fs.namespace import Namespace
-from yas3fs.runtime import interrupts
 
 _log = logging.getLogger(__name__)
 
@@ -169,8 +168,8 @@ class Ahead:
             self._under_way += 1
         try:
             self._pool.submit(self._run, path, parent, name, mine, content)
-        except RuntimeError:  # the pool has ended
-            self._done(path, mine)
+        except RuntimeError:  # the pool has ended, and nothing goes on
+            self._settle(path, mine)
 
     def _run(
         self,
@@ -183,18 +182,17 @@ class Ahead:
         """One request ahead; a failure is for whoever asks for this very name."""
         try:
             wanted = content if content is not None else 2 * parent.opened >= parent.misses - 1
-            with interrupts.serve(None):
-                self._ask(path, parent, name, wanted)
+            self._ask(path, parent, name, wanted)
         except Exception as error:  # noqa: BLE001 - asked on suspicion: nobody waits for the error
             _log.debug("attributes of %r not fetched ahead: %s", path, error)
         finally:
-            self._done(path, mine)
+            self._settle(path, mine)
+        self._go_on()
 
-    def _done(self, path: str, mine: "Future[None]") -> None:
+    def _settle(self, path: str, mine: "Future[None]") -> None:
         self._asked.settle(path, mine)
         with self._lock:
             self._under_way -= 1
-        self._go_on()
 
 
 def _is_open(entry: Entry) -> bool:

@@ -18,7 +18,6 @@ nobody waits in a circle.
 import itertools
 import threading
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self
 
 from yas3fs.errors import NoEntry, StaleHandle
@@ -316,12 +315,7 @@ class Use:
         self.table.enter(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
         if self.place is not None:
             self.table.leave(self.place)
 
@@ -342,12 +336,7 @@ class Change:
         self.table.begin(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
         self.table.end(self)
 
     def removed(self) -> None:

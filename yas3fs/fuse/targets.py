@@ -6,7 +6,6 @@ that; where another file has the name now, about that one, as if the kernel had 
 later; else the inode has :class:`Vanished`.
 """
 
-from types import TracebackType
 from typing import Self
 
 from yas3fs.errors import NoEntry, NotFound
@@ -57,12 +56,7 @@ class Target(Use):
         self.table.enter(now)
         self.place, self.path, self.moved_on = now.place, now.path, True
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         super().__exit__(kind, error, trace)
         if isinstance(error, NoEntry | NotFound) and self.node.gone:
             raise Vanished(self.node) from error

@@ -8,33 +8,21 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.faults import FaultyStore
 from tests.functional.core import CALLER, MIB, Core
+from tests.unit.fs.test_discovery import Bench
 from yas3fs.errors import Conflict, Exists, ServerFailed, StaleHandle
 from yas3fs.fs.handles import FileHandle
-from yas3fs.objectstore.memory import MemoryStore
 from yas3fs.objectstore.protocol import Headers
-from yas3fs.runtime.clock import ManualClock
 
 SIZES = [100, 12 * MIB]
 """One that is sent whole, one that is sent in parts."""
 
 
-class Nodes:
-    """Two mounts of one bucket that hear nothing of each other."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = ManualClock()
-        self.memory = MemoryStore(self.clock)
-        self.store = FaultyStore(self.memory)
-        self.cores: list[Core] = []
+class Nodes(Bench):
+    """Mounts of one bucket that hear nothing of each other."""
 
     def __call__(self, **settings: Any) -> Core:
-        given = {"detect_conflicts": True, "ttl": 1e9, **settings}
-        core = Core(self.store, self.folder / str(len(self.cores)), clock=self.clock, **given)
-        self.cores.append(core)
-        return core
+        return self.mount(**{"detect_conflicts": True, "ttl": 1e9, **settings})
 
     def body(self, key: str) -> bytes:
         return self.memory._objects[key].body
