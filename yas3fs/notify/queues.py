@@ -20,6 +20,8 @@ from yas3fs.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
+BATCH = 10
+"""Most messages SQS gives or deletes in one request."""
 MAX_NAME = 80
 """SQS's longest queue name: letters, digits, hyphens and underscores."""
 TAG_NODE = "yas3fs:node"

@@ -19,16 +19,15 @@ from typing import Any
 from yas3fs.events import Heartbeat, MalformedMessage, encode
 from yas3fs.notify.aws import Backoff, Client, Clients, error_code, one_line
 from yas3fs.notify.counters import Counters
+from yas3fs.notify.deletes import Deletes
 from yas3fs.notify.envelope import open_body
-from yas3fs.notify.queues import Queue, QueueOptions, is_gone
+from yas3fs.notify.queues import BATCH, Queue, QueueOptions, is_gone
 from yas3fs.notify.subscriptions import Subscriptions, take_leave
 from yas3fs.notify.transport import Deliver, Gap
 from yas3fs.runtime.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
-BATCH = 10
-"""Most messages SQS gives or deletes in one request."""
 ATTEMPTS = 5
 _HELPERS = 7
 """Threads besides the first; one receives, applies and deletes 400 messages/s 10 ms away from SQS,
@@ -77,6 +76,7 @@ class SqsTransport:
         self._thread: threading.Thread | None = None
         self._is_behind = False
         """Whether more waits in the queue, as far as what it gave last tells."""
+        self._deletes = Deletes(self._delete)
         self._applying = threading.Lock()
         self._helpers = 0
         self._stopping = threading.Event()
@@ -132,6 +132,7 @@ class SqsTransport:
         thread, queue = self._thread, self._queue
         if queue is not None and thread is not None:
             self._end_poll(queue, thread)
+            self._deletes.close()
         take_leave(self._unsubscribe)
 
     def _unsubscribe(self) -> None:
@@ -258,9 +259,8 @@ class SqsTransport:
 
     def _receive(self, wait: int) -> int:
         """Receive a batch, apply it, delete what was applied; returns how many came."""
-        url = self._present().url
         answer = self._sqs().receive_message(
-            QueueUrl=url,
+            QueueUrl=self._present().url,
             MaxNumberOfMessages=BATCH,
             WaitTimeSeconds=wait,
             AttributeNames=["ApproximateReceiveCount"],
@@ -274,7 +274,7 @@ class SqsTransport:
         self._is_behind = len(messages) == BATCH
         applied = [one["ReceiptHandle"] for one in messages if self._apply(one, now)]
         if applied:
-            self._delete(url, applied)
+            self._deletes.add(applied)
         return len(messages)
 
     def _check_gap(self) -> None:
@@ -314,7 +314,8 @@ class SqsTransport:
             self._gap(topic_arn)
         return True
 
-    def _delete(self, url: str, handles: Sequence[str]) -> None:
+    def _delete(self, handles: Sequence[str]) -> None:
+        url = self.queue_url
         entries = [
             {"Id": str(index), "ReceiptHandle": handle} for index, handle in enumerate(handles)
         ]
