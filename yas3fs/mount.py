@@ -113,7 +113,7 @@ class Mount:
                 default_permissions=config.default_permissions,
                 entry_timeout=self._kernel_timeout,
                 attribute_timeout=self._kernel_timeout,
-                negative_timeout=self._negative_timeout,
+                negative_timeout=self._kernel_timeout,
                 pushed=config.listens,
                 max_threads=config.max_threads,
                 nonempty=config.nonempty,
@@ -138,20 +138,12 @@ class Mount:
         except Yas3fsError as error:
             _log.error("%s: %s", self._config.mountpoint, error)
 
-    @property
-    def _negative_timeout(self) -> float:
-        """While a topic is heard the kernel keeps no note of what does not exist.
-
-        Nobody could have it forget names that are not known here.
-        """
-        return 0.0 if self._config.listens else self._kernel_timeout
-
     def _believe(self, seconds: float) -> None:
         """Let the kernel believe answers for so long from now on."""
         self._kernel_timeout = seconds
         if self._session is not None:
             bounded = min(seconds, self._kernel_limit)
-            self._session.set_timeouts(bounded, bounded, min(bounded, self._negative_timeout))
+            self._session.set_timeouts(bounded, bounded, bounded)
 
     def _invalidate(self, path: str, below: bool) -> None:
         if self._session is not None:

@@ -149,6 +149,23 @@ def test_renames(nodes: tuple[Node, Node], d: str) -> None:
     stays(other, "answer = exists(args[0] + '/tree/a/b/c')", False, d)
 
 
+def test_names_that_were_looked_for_in_vain(nodes: tuple[Node, Node], d: str) -> None:
+    """The kernel keeps note of them, at every depth and for minutes."""
+    one, other = nodes
+    look = "answer = [exists(args[0] + '/' + name) for name in args[1]]"
+    names = ["t", "t/a", "t/a/f", "u", "u/a", "u/a/f"]
+    assert other.do(look, d, names) == [False] * 6
+    one.do("os.makedirs(at(args[0] + '/t/a'))", d)
+    stays(other, look, [True, True, False, False, False, False], d, names)
+    one.do("write(args[0] + '/t/a/f', 'x')", d)
+    stays(other, look, [True, True, True, False, False, False], d, names)
+    one.do("os.rename(at(args[0] + '/t'), at(args[0] + '/u'))", d)
+    stays(other, look, [False, False, False, True, True, True], d, names)
+    other.do("os.rename(at(args[0] + '/u'), at(args[0] + '/t'))", d)
+    assert other.do(look, d, names) == [True, True, True, False, False, False]
+    stays(one, look, [True, True, True, False, False, False], d, names)
+
+
 def test_removals(nodes: tuple[Node, Node], d: str) -> None:
     one, other = nodes
     both_read(nodes, f"{d}/f", "content")

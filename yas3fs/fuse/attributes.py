@@ -7,6 +7,7 @@ from yas3fs.errors import NoEntry, NotFound
 from yas3fs.fs.types import RENAME_EXCHANGE, Caller, Changes
 from yas3fs.fuse.binding import Binding
 from yas3fs.fuse.directories import OpenDirectory
+from yas3fs.fuse.missing import MissingNames
 from yas3fs.fuse.nodes import NodeTable, Use
 from yas3fs.fuse.replies import NANO, Replies
 from yas3fs.fuse.served import ServedDirectory, ServedFile, ServedFilesystem
@@ -35,6 +36,7 @@ class NameCallbacks:
         binding: Binding,
         filesystem: ServedFilesystem,
         nodes: NodeTable,
+        missing: MissingNames,
         replies: Replies,
         files: HandleTable[ServedFile],
         directories: HandleTable[OpenDirectory],
@@ -42,6 +44,7 @@ class NameCallbacks:
         self._binding = binding
         self._fs = filesystem
         self._nodes = nodes
+        self._missing = missing
         self._reply = replies
         self._number = binding.file_info.fh.offset
         self._files = files
@@ -63,13 +66,14 @@ class NameCallbacks:
     # -- looking -----------------------------------------------------------------------------
 
     def lookup(self, request: int, parent: int, name: bytes) -> int | None:
+        text, resets = _text(name), self._missing.resets
+        use = self._nodes.using(parent, text)
         try:
-            text = _text(name)
-            with self._nodes.using(parent, text) as use:
+            with use:
                 attributes = self._fs.getattr(use.path)
                 node = self._nodes.count(use.node, text)
         except (NoEntry, NotFound):
-            return self._reply.missing(request)
+            return self._reply.missing(request, use.node, text, resets)
         self._reply.entry(request, node, attributes)
         return None
 

@@ -15,7 +15,8 @@ from yas3fs.fuse.binding import Binding
 from yas3fs.fuse.data import FileCallbacks
 from yas3fs.fuse.directories import DirectoryCallbacks, OpenDirectory
 from yas3fs.fuse.errno import negative_errno
-from yas3fs.fuse.nodes import Node, NodeTable
+from yas3fs.fuse.missing import MissingNames
+from yas3fs.fuse.nodes import Node, NodeTable, path_of
 from yas3fs.fuse.replies import Replies, Timeouts
 from yas3fs.fuse.served import ServedFile, ServedFilesystem
 from yas3fs.fuse.table import HandleTable
@@ -112,6 +113,8 @@ def prototypes(binding: Binding) -> dict[str, Any]:
 class Callbacks:
     """Owns the callbacks of one session; must live as long as libfuse may call them.
 
+    ``forget`` has the kernel forget a path; it returns at once.
+
     Not served on purpose: ``access`` (the kernel decides, with ``default_permissions``), ``setlk``
     and ``flock`` (the kernel keeps locks on this node), ``lseek`` and ``copy_file_range`` (the
     kernel has fallbacks), ``write_buf`` (splicing brought nothing).
@@ -123,17 +126,23 @@ class Callbacks:
         filesystem: ServedFilesystem,
         timeouts: Timeouts,
         initialise: Callable[[int, int], None],
+        forget: Callable[[str], None],
     ) -> None:
         self.nodes = NodeTable()
+        self.missing = MissingNames()
         self.files: HandleTable[ServedFile] = HandleTable()
         self.directories: HandleTable[OpenDirectory] = HandleTable()
         threads = WorkerThreads(binding.interrupted, naming.current())
-        replies = Replies(binding, self.nodes, timeouts, filesystem.block_size)
-        shared = (binding, filesystem, self.nodes, replies)
+        replies = Replies(binding, self.nodes, self.missing, timeouts, filesystem.block_size)
+        shared = (binding, filesystem, self.nodes)
+
+        def appeared(directory: Node, name: str) -> None:
+            forget(path_of((directory, name)))
+
         groups = (
-            NameCallbacks(*shared, self.files, self.directories),
-            FileCallbacks(*shared, self.files, threads),
-            DirectoryCallbacks(*shared, self.directories, threads),
+            NameCallbacks(*shared, self.missing, replies, self.files, self.directories),
+            FileCallbacks(*shared, replies, self.files, threads),
+            DirectoryCallbacks(*shared, self.missing, replies, self.directories, threads, appeared),
         )
         self.structure = Operations()
         self._kept: list[Any] = []

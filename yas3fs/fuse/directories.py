@@ -5,11 +5,12 @@ Positions are the number of names before; ``.`` and ``..`` are the first two, an
 
 import errno
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from ctypes import c_uint64
 
 from yas3fs.fs.types import Attributes, DirectoryEntry
 from yas3fs.fuse.binding import Binding
+from yas3fs.fuse.missing import MissingNames
 from yas3fs.fuse.nodes import Node, NodeTable
 from yas3fs.fuse.replies import UNKNOWN_INODE, Replies
 from yas3fs.fuse.served import ServedDirectory, ServedFilesystem
@@ -31,26 +32,34 @@ class OpenDirectory:
 
 
 class DirectoryCallbacks:
-    """opendir, readdir, readdirplus, releasedir, fsyncdir."""
+    """opendir, readdir, readdirplus, releasedir, fsyncdir.
+
+    ``appeared`` is called with a directory and a name in it which a listing shows, and of which the
+    kernel was told that it does not exist.
+    """
 
     def __init__(
         self,
         binding: Binding,
         filesystem: ServedFilesystem,
         nodes: NodeTable,
+        missing: MissingNames,
         replies: Replies,
         directories: HandleTable[OpenDirectory],
         threads: WorkerThreads,
+        appeared: Callable[[Node, str], None],
     ) -> None:
         self._binding = binding
         self._fs = filesystem
         self._nodes = nodes
+        self._missing = missing
         self._reply = replies
         self._info = binding.file_info
         self._number = binding.file_info.fh.offset
         self._has_cache = hasattr(binding.file_info, "cache_readdir")
         self._directories = directories
         self._threads = threads
+        self._appeared = appeared
 
     def opendir(self, request: int, number: int, info: int) -> None:
         """The kernel keeps the names when the core vouches that the listing is unchanged.
@@ -95,12 +104,25 @@ class DirectoryCallbacks:
         page = _Page(self._binding, self._threads, request, size, plus=False)
         position = self._add_dots(page, directory.node, offset, self._reply.stat)
         if position >= 2:
-            for entry in directory.handle.entries(position - 2):
+            for entry in self._entries(directory, position - 2):
                 position += 1
                 if not page.add(_raw(entry), self._plain(directory.node, entry), position):
                     break
         self._binding.reply_buffer(request, page.address, page.used)
         return None
+
+    def _entries(self, directory: OpenDirectory, position: int) -> Iterable[DirectoryEntry]:
+        entries = directory.handle.entries(position)
+        missing = self._missing.of(directory.node)
+        return self._compared(directory.node, missing, entries) if missing else entries
+
+    def _compared(
+        self, node: Node, missing: Collection[str], entries: Iterable[DirectoryEntry]
+    ) -> Iterator[DirectoryEntry]:
+        for entry in entries:
+            if entry.name in missing:
+                self._appeared(node, entry.name)
+            yield entry
 
     def readdirplus(
         self, request: int, _node: int, size: int, offset: int, info: int
@@ -133,7 +155,7 @@ class DirectoryCallbacks:
         self, directory: OpenDirectory, page: "_Page", position: int, granted: list[Node]
     ) -> None:
         parent, entry_of = directory.node, self._reply.entry_of
-        for entry in directory.handle.entries(position - 2):
+        for entry in self._entries(directory, position - 2):
             position += 1
             name, attributes = _raw(entry), entry.attributes
             if attributes is None or parent.gone:

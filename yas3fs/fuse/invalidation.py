@@ -2,7 +2,8 @@
 
 Two things are kept by the kernel: the inode (attributes, pages, names of a directory) and the
 entry in its parent (that the name exists, or does not, and which inode it means). The table of
-nodes tells both for everything that the kernel knows, also for what the core has forgotten.
+nodes and that of missing names tell both for everything that the kernel knows, also for what the
+core has forgotten.
 
 A notification waits for locks that a request in flight may hold (the pages of a slow read, the
 directory of a slow create), so callbacks must never wait for one: paths are queued to threads of
@@ -17,6 +18,7 @@ import threading
 from collections.abc import Callable
 
 from yas3fs.fuse.binding import Binding
+from yas3fs.fuse.missing import MissingNames
 from yas3fs.fuse.nodes import Node, NodeTable
 
 log = logging.getLogger(__name__)
@@ -44,11 +46,13 @@ class Invalidator:
         binding: Binding,
         session: int,
         nodes: NodeTable,
+        missing: MissingNames,
         open_nodes: Callable[[], list[int]],
     ) -> None:
         self._binding = binding
         self._session = session
         self._nodes = nodes
+        self._missing = missing
         self._open_nodes = open_nodes
         self._changed = threading.Condition()
         self._queue: dict[str, bool] = {}
@@ -109,14 +113,17 @@ class Invalidator:
     # -- what is said ------------------------------------------------------------------------
 
     def _forget(self, path: str, below: bool) -> None:
-        parent, node = self._nodes.find(path)
+        parent, rest, node = self._nodes.find(path)
+        name, deeper, _ = rest.partition("/")
         wholly = False
         if node is not None:
             self._forget_inode(node)
-            if below and node.children is not None:
-                wholly = self._forget_below(node)
-        if parent is not None:
-            self._forget_entry(parent, path.rpartition("/")[2], drop=wholly)
+            if below:
+                wholly = node.children is not None and self._forget_below(node)
+                for directory, missing in self._missing.take_below(node):
+                    self._forget_entry(directory, missing)
+        if parent is not None and (not deeper or self._missing.take(parent, name)):
+            self._forget_entry(parent, name, drop=wholly)
 
     def _forget_below(self, top: Node) -> bool:
         """Tell each name below a directory; True when the directory's own has to be dropped.

@@ -113,17 +113,21 @@ class NodeTable:
 
     # -- finding -----------------------------------------------------------------------------
 
-    def find(self, path: str) -> tuple[Node | None, Node | None]:
-        """The node of the directory that holds ``path``, and the node at ``path``, if known."""
-        parent: Node | None = None
-        node: Node | None = self.root
+    def find(self, path: str) -> tuple[Node | None, str, Node | None]:
+        """As far as nodes are known on the way to ``path``: the last directory, the rest of the
+        path from there (a name, or more), and the node at ``path``. The root is in no directory.
+        """
+        directory: Node | None = None
+        node, name, rest = self.root, "", path[1:]
         with self._lock:
-            for name in path.split("/")[1:] if path != "/" else ():
-                parent = node
-                if parent is None:
-                    break
-                node = parent.children.get(name) if parent.children is not None else None
-        return parent, node
+            while rest:
+                directory = node
+                name, _, deeper = rest.partition("/")
+                child = node.children.get(name) if node.children is not None else None
+                if child is None:
+                    return directory, rest, None
+                node, rest = child, deeper
+        return directory, name, node
 
     def below(self, node: Node) -> Iterator[Node]:
         """The nodes below ``node``, directories before what is in them."""
@@ -144,27 +148,25 @@ class NodeTable:
         """See :meth:`using`."""
         with self._lock:
             while True:
-                node = self.get(use.number)
+                node = use.node = self.get(use.number)
                 if use.name is None:
-                    use.node = node
                     if node.gone:
                         return
                     place: Place = (node.parent, node.name)
                 else:
                     if node.gone:
                         raise NoEntry(use.name)
-                    use.node = node
                     place = (node, use.name)
                 if not self._changing or not self._taken(place):
                     break
                 self._pause()
             self._used[place] = self._used.get(place, 0) + 1
             use.place = place
-            use.path = _path(place)
+            use.path = path_of(place)
 
     def _taken(self, place: Place) -> bool:
         """Whether the place, or a directory above it, is being changed."""
-        return place in self._changing or any(node in self._moving for node in _above(place))
+        return place in self._changing or any(node in self._moving for node in above(place))
 
     def _pause(self) -> None:
         """Wait for a change, the lock is held; raises Interrupted."""
@@ -221,17 +223,17 @@ class NodeTable:
                 nodes.append(node)
         if any(self._taken(place) for place in places):
             return False
-        if any(node in nodes for place in self._changing for node in _above(place)):
+        if any(node in nodes for place in self._changing for node in above(place)):
             return False
         change.places, change.nodes = places, nodes
-        change.paths = [_path(place) for place in places]
+        change.paths = [path_of(place) for place in places]
         self._changing.update(places)
         self._moving.update(nodes)
         return True
 
     def _is_unused(self, change: "Change") -> bool:
         return not any(
-            used in change.places or any(node in change.nodes for node in _above(used))
+            used in change.places or any(node in change.nodes for node in above(used))
             for used in self._used
         )
 
@@ -348,7 +350,7 @@ class Change:
         (self.table.exchange if exchanged else self.table.move)(*self.places)
 
 
-def _above(place: Place) -> Iterator[Node]:
+def above(place: Place) -> Iterator[Node]:
     """The directories on the way to a place."""
     node = place[0]
     while node is not None:
@@ -356,7 +358,8 @@ def _above(place: Place) -> Iterator[Node]:
         node = node.parent
 
 
-def _path(place: Place) -> str:
+def path_of(place: Place) -> str:
+    """The path of a place, as it is now."""
     parent, name = place
     if parent is None:
         return "/"

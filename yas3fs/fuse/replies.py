@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from yas3fs.fs.types import Attributes
 from yas3fs.fuse.binding import Binding, Context
+from yas3fs.fuse.missing import MissingNames
 from yas3fs.fuse.nodes import Node, NodeTable, Place
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,16 @@ class Replies:
     """
 
     def __init__(
-        self, binding: Binding, nodes: NodeTable, timeouts: Timeouts, block_size: int
+        self,
+        binding: Binding,
+        nodes: NodeTable,
+        missing: MissingNames,
+        timeouts: Timeouts,
+        block_size: int,
     ) -> None:
         self._binding = binding
         self._nodes = nodes
+        self._missing = missing
         self._timeouts = timeouts
         self._block_size = block_size
         self._retrying: dict[int, Place] = {}
@@ -118,11 +125,14 @@ class Replies:
         if self._binding.reply_entry(request, entry) < 0:
             self.undo(lambda: self._nodes.forget(node.number, 1))
 
-    def missing(self, request: int) -> int | None:
-        """The name does not exist: an errno, or None when the kernel was told to keep note."""
+    def missing(self, request: int, directory: Node, name: str, resets: int) -> int | None:
+        """The name does not exist: an errno, or None when the kernel was told to keep note.
+
+        For ``resets`` see :meth:`yas3fs.fuse.missing.MissingNames.note`.
+        """
         self.found(request)
         seconds = self._timeouts.negative
-        if seconds <= 0:
+        if seconds <= 0 or not self._missing.note(directory, name, seconds, resets):
             return errno.ENOENT
         nothing = self._entry(0, 0, Attributes(0, 0, 0, 0, 0, 0, 0), 0.0, seconds)
         self._binding.reply_entry(request, nothing)

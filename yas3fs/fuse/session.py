@@ -73,7 +73,7 @@ class Session:
         self._binding = libfuse.load()
         self.mountpoint = place.prepare(self.mountpoint, nonempty=self.options.nonempty)
         self._callbacks = Callbacks(
-            self._binding, self._filesystem, self._timeouts, self._initialise
+            self._binding, self._filesystem, self._timeouts, self._initialise, self._forget_name
         )
         session = self._new()
         try:
@@ -88,7 +88,7 @@ class Session:
             self._binding.debug_to_stderr()
         callbacks = self._callbacks
         self._invalidator = Invalidator(
-            self._binding, session, callbacks.nodes, callbacks.files.nodes
+            self._binding, session, callbacks.nodes, callbacks.missing, callbacks.files.nodes
         )
         mounts.set_read_ahead(self.device, READ_AHEAD_KIB)
 
@@ -202,6 +202,9 @@ class Session:
         Callable from callbacks."""
         if self._invalidator is not None:
             self._invalidator.add(path, below)
+
+    def _forget_name(self, path: str) -> None:
+        self.invalidate(path, below=False)
 
     def drain_invalidations(self, timeout: float) -> bool:
         """Wait until the kernel was told everything; never call it from a callback."""

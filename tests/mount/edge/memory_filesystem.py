@@ -201,8 +201,11 @@ class MemoryFilesystem:
 
     def getattr(self, path: str) -> Attributes:
         self.counts["getattr"] += 1
+        node = self.nodes.get(path)  # an answer that is held up is as old as the question
         self.misbehave(path, "getattr")
-        return self.attributes_of(self._node(path))
+        if node is None:
+            raise errors.NoEntry(path)
+        return self.attributes_of(node)
 
     def readlink(self, path: str) -> str:
         return self._node(path).target

@@ -37,9 +37,12 @@ class Controls:
         self.filesystem.behind(change, path, content)
         return self.invalidate(invalidate)
 
-    def invalidate(self, paths: list[str]) -> bool:
+    def forget(self, paths: list[str]) -> None:
         for path in paths:
             self.session.invalidate(path)
+
+    def invalidate(self, paths: list[str]) -> bool:
+        self.forget(paths)
         return self.session.drain_invalidations(10)
 
     def timeouts(self, entry: float, attribute: float, negative: float) -> None:

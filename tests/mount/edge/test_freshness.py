@@ -1,6 +1,7 @@
 """News from elsewhere is seen at once, although the kernel was told to trust for an hour."""
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -51,6 +52,64 @@ def test_vanished_and_appeared_names(mnt: MountProcess) -> None:
     assert look(mnt, "d/old", "d/new") == [errno.ENOENT, [0, ""]]
     names = "answer = os.listdir(args[0] + '/d')"
     assert python(names, mnt.mountpoint) == ["new"]
+
+
+def test_missing_names_are_forgotten_with_what_is_above_them(mnt: MountProcess) -> None:
+    """The kernel answers for them, and no node stands for them."""
+    mnt.ask("change", change="mkdir", path="/d")
+    mnt.ask("change", change="mkdir", path="/d/e")
+    names = ["new", "d/new", "d/e/new"]
+    assert look(mnt, *names) == [errno.ENOENT] * 3
+    mnt.ask("counts", reset=True)
+    assert look(mnt, *names) == [errno.ENOENT] * 3
+    assert "getattr" not in mnt.ask("counts")
+    for name in names:
+        mnt.ask("change", change="write", path=f"/{name}", content="x")
+    assert look(mnt, *names) == [errno.ENOENT] * 3
+    assert mnt.ask("invalidate", paths=["/d"])
+    assert look(mnt, *names) == [errno.ENOENT, [1, "x"], [1, "x"]]
+    assert mnt.ask("invalidate", paths=["/"])
+    assert look(mnt, *names) == [[1, "x"]] * 3
+
+
+def test_a_path_whose_first_name_was_missing(mnt: MountProcess) -> None:
+    """Somebody stores a/b/c: it is news for who looked for a."""
+    assert look(mnt, "a", "b") == [errno.ENOENT] * 2
+    for path in ("/a", "/a/b"):
+        mnt.ask("change", change="mkdir", path=path)
+    assert mnt.ask("change", change="write", path="/a/b/c", content="x", invalidate=["/a/b/c"])
+    assert look(mnt, "a/b/c") == [[1, "x"]]
+
+
+def test_a_listing_that_shows_a_missing_name_is_right(mnt: MountProcess) -> None:
+    mnt.ask("change", change="mkdir", path="/d")
+    assert look(mnt, "d/new") == [errno.ENOENT]
+    mnt.ask("change", change="write", path="/d/new", content="x")
+    assert look(mnt, "d/new") == [errno.ENOENT]
+    assert python("answer = os.listdir(args[0] + '/d')", mnt.mountpoint) == ["new"]
+    assert mnt.ask("invalidate", paths=[])  # waits until the kernel was told
+    assert look(mnt, "d/new") == [[1, "x"]]
+
+
+@pytest.mark.parametrize(
+    "forgotten", [["/"], ["/d"], ["/d/block-getattr"], ["/d/block-getattr/below/it"]]
+)
+def test_news_during_a_lookup_is_not_lost(mnt: MountProcess, forgotten: list[str]) -> None:
+    """The answer that nothing is there was on its way when everything was forgotten."""
+    mnt.ask("change", change="mkdir", path="/d")
+    assert look(mnt, "d/other") == [errno.ENOENT]
+    path = "/d/block-getattr"
+    with ThreadPoolExecutor(1) as besides:
+        early = besides.submit(
+            python, "answer = os.path.exists(args[0])", f"{mnt.mountpoint}{path}"
+        )
+        assert mnt.ask("wait_stuck", count=1)
+        mnt.ask("change", change="write", path=path, content="x")
+        mnt.ask("forget", paths=forgotten)
+        mnt.ask("let_go")
+        assert early.result() is False
+    assert mnt.ask("invalidate", paths=[])
+    assert look(mnt, path[1:]) == [[1, "x"]]
 
 
 def test_a_file_becomes_a_directory(mnt: MountProcess) -> None:

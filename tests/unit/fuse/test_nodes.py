@@ -55,7 +55,7 @@ def test_a_node_lives_until_every_lookup_is_taken_back(table: NodeTable) -> None
 
 def test_a_directory_lives_as_long_as_what_is_below_it(table: NodeTable) -> None:
     deep = make(table, "/a/b/c")
-    above = [table.find("/a")[1], table.find("/a/b")[1]]
+    above = [table.find("/a")[2], table.find("/a/b")[2]]
     for node in above:
         assert node is not None
         table.forget(node.number, 1)
@@ -73,10 +73,11 @@ def test_forgetting_the_root_or_a_stranger_is_no_harm(table: NodeTable) -> None:
 
 def test_finding(table: NodeTable) -> None:
     node = make(table, "/a/b")
-    assert table.find("/") == (None, table.root)
-    assert table.find("/a/b") == (node.parent, node)
-    assert table.find("/a/none") == (node.parent, None)
-    assert table.find("/none/b") == (None, None)
+    assert table.find("/") == (None, "", table.root)
+    assert table.find("/a/b") == (node.parent, "b", node)
+    assert table.find("/a/none") == (node.parent, "none", None)
+    assert table.find("/a/none/c/d") == (node.parent, "none/c/d", None)
+    assert table.find("/none/b") == (table.root, "none/b", None)
     assert [n.name for n in table.below(table.root)] == ["a", "b"]
 
 
@@ -115,7 +116,7 @@ def test_what_is_below_moves_along(table: NodeTable) -> None:
         assert change.paths == ["/a", "/x/y/z"]
         change.moved()
     assert path_of(table, deep) == "/x/y/z/b/c"
-    assert table.find("/a") == (table.root, None)
+    assert table.find("/a") == (table.root, "a", None)
 
 
 def test_who_is_replaced_loses_his_name(table: NodeTable) -> None:
@@ -178,7 +179,7 @@ def test_users_share_a_name_and_changes_do_not(table: NodeTable) -> None:
 
 def test_a_directory_is_not_moved_while_something_below_is_used(table: NodeTable) -> None:
     make(table, "/a/b/c")
-    inner = table.find("/a/b")[1]
+    inner = table.find("/a/b")[2]
     assert inner is not None
     with table.using(inner.number, "unknown"):
         assert must_wait(table, (ROOT, "a"), (ROOT, "x"))
@@ -230,17 +231,17 @@ def test_many_at_once_come_to_an_end_and_never_see_a_moving_path(table: NodeTabl
     def move() -> None:
         for _ in range(300):
             with table.changing((ROOT, "a"), (ROOT, "b")) as change:
-                if table.find("/a")[1] is directory:
+                if table.find("/a")[2] is directory:
                     change.moved()
             with table.changing((ROOT, "b"), (ROOT, "a")) as change:
-                if table.find("/b")[1] is directory:
+                if table.find("/b")[2] is directory:
                     change.moved()
 
     def look() -> None:
         for _ in range(1000):
             with table.using(leaf.number) as use:
                 for _ in range(3):
-                    if table.find(use.path)[1] is not leaf:
+                    if table.find(use.path)[2] is not leaf:
                         wrong.append(use.path)
 
     threads = [threading.Thread(target=work) for work in (move, move, look, look, look)]
