@@ -4,6 +4,7 @@ import os
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -62,9 +63,10 @@ def cannot_boot() -> str:
 class Container:
     """One that runs. ``root`` is its root folder, seen from here."""
 
-    def __init__(self, root: Path, log: Path) -> None:
+    def __init__(self, root: Path, folder: Path) -> None:
         self.root = root
-        self._log = log
+        self._log = folder / "boot.log"
+        self._devices = {device: _open_to_all(device, folder) for device in DEVICES}
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
 
@@ -74,7 +76,7 @@ class Container:
             self._nspawn = subprocess.Popen(
                 [
                     *("systemd-nspawn", "-q", "-D", self.root, "--register=no", "--keep-unit"),
-                    *(f"--bind={device}" for device in DEVICES if os.path.exists(device)),
+                    *(f"--bind={node}:{path}" for path, node in self._devices.items() if node),
                     *("--console=pipe", "-b"),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -154,6 +156,16 @@ def until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
         poll.poll(50)
 
 
+def _open_to_all(device: str, folder: Path) -> Path | None:
+    """A node for a device, with the rights that udev gives it where there is one; None without."""
+    if not os.path.exists(device):
+        return None
+    node = folder / Path(device).name
+    os.mknod(node, stat.S_IFCHR, os.stat(device).st_rdev)
+    node.chmod(0o666)
+    return node
+
+
 @contextmanager
 def container(folder: Path) -> Iterator[Container]:
     """A root of its own over the base, not booted yet; ``folder`` is for what it writes."""
@@ -162,7 +174,7 @@ def container(folder: Path) -> Iterator[Container]:
         path.mkdir()
     options = f"lowerdir={base()},upperdir={upper},workdir={work}"
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, root], check=True)
-    made = Container(root, folder / "boot.log")
+    made = Container(root, folder)
     try:
         yield made
     finally:
