@@ -1,10 +1,10 @@
 """Where yas3fs spends its time in each workload of ``mounts.py``: a profile by py-spy.
 
-Each workload runs twice in a fresh mount: once every thread that is on the processor is sampled, once
-only the one that holds the interpreter's lock (GIL). Printed are seconds: of the workload, of CPU, and of
-the GIL, and the share of samples by room (the innermost frame of yas3fs; what a library does counts for
-the room that called it) and by function. With ``--output DIR`` also written as ``profiles.md``; with
-``--raw DIR`` the collapsed stacks, for flame graphs.
+Each workload runs twice in a fresh mount: once every thread that is on the processor is sampled,
+once only the one that holds the interpreter's lock (GIL). Printed are seconds (of the workload, of
+CPU, with the GIL), and the share of samples by room (the innermost frame of yas3fs; what a library
+does counts for the room that called it) and by function. With ``--output DIR`` also written as
+``profiles.md``; with ``--raw DIR`` the collapsed stacks, for flame graphs.
 
 Sampling slows the mount down by some percent: compare shares, not seconds.
 """

@@ -13,11 +13,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
+from functools import partial
 
 from yas3fs.fs.entries import Directory, Entry, Scan
 from yas3fs.fs.keys import join, name_of, parent_of
 from yas3fs.fs.namespace import Namespace
+from yas3fs.runtime.pools import Pool
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class Ahead:
         self,
         names: Namespace,
         asked: Asked,
-        pool: Executor,
+        pool: Pool,
         ask: Ask,
         now: Callable[[], int],
     ) -> None:
@@ -167,7 +169,10 @@ class Ahead:
         with self._lock:
             self._under_way += 1
         try:
-            self._pool.submit(self._run, path, parent, name, mine, content)
+            self._pool.run(
+                partial(self._run, path, parent, name, mine, content),
+                partial(self._settle, path, mine),
+            )
         except RuntimeError:  # the pool has ended, and nothing goes on
             self._settle(path, mine)
 

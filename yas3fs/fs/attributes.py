@@ -16,6 +16,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -51,7 +52,13 @@ class Defaults:
 
 def content_type_of(name: str) -> str:
     """The content type a file's name suggests."""
-    return mimetypes.guess_type(name, strict=False)[0] or _DEFAULT_TYPE
+    last = name[name.rfind("/") + 1 :]
+    return _type_of(last[last.find(".") :]) if "." in last[1:] else _DEFAULT_TYPE
+
+
+@lru_cache(1024)
+def _type_of(suffixes: str) -> str:
+    return mimetypes.guess_type(f"x{suffixes}", strict=False)[0] or _DEFAULT_TYPE
 
 
 # -- writing -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ ever larger parallel batches.
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 
 from yas3fs.cache.memory import Version
 from yas3fs.errors import (
@@ -30,6 +30,7 @@ from yas3fs.fs.listing import read_listing
 from yas3fs.fs.namespace import Namespace, has_local_content
 from yas3fs.objectstore.protocol import ObjectInfo, ObjectStore
 from yas3fs.runtime import interrupts
+from yas3fs.runtime.pools import Pool
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Discovery:
         store: ObjectStore,
         keys: KeyMap,
         namespace: Namespace,
-        pool: Executor,
+        pool: Pool,
         defaults: Defaults,
         *,
         ttl: float,

@@ -6,7 +6,6 @@ an answer that was lost makes the path unknown (:meth:`Volume.forget`).
 
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +25,7 @@ from yas3fs.objectstore.protocol import Headers, ObjectStore, Written
 from yas3fs.prefetch.reader import Reader
 from yas3fs.runtime.claims import PathClaims
 from yas3fs.runtime.clock import Clock
+from yas3fs.runtime.pools import Pool
 from yas3fs.writeback.journal import Journal
 from yas3fs.writeback.rescue import RescueFolder
 from yas3fs.writeback.upload import Uploader
@@ -64,7 +64,7 @@ class Parts:
     uploader: Uploader
     journal: Journal
     rescue: RescueFolder
-    metadata_pool: Executor
+    metadata_pool: Pool
     staging_folder: str
     clock: Clock
 

@@ -80,7 +80,7 @@ class Client:
         self._options = options
         self._clock = clock
         self._signer = Signer()
-        self._source = CredentialSource(options)
+        self._source = CredentialSource(options, clock)
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, str, int], Pool] = {}
         self._skew = 0.0
@@ -201,12 +201,12 @@ class Client:
             target = f"http://{address.netloc}{target}"
             if route.proxy_authorization:
                 headers["proxy-authorization"] = route.proxy_authorization
-        for name, value in headers.items():
-            if _ILLEGAL.search(value) or not value.isascii():
-                raise InvalidRequest(
-                    f"{request.operation} {shorten(request.key)}: the header {name!r} has "
-                    f"characters that HTTP cannot carry"
-                )
+        if not _is_legal("".join(headers.values())):
+            name = next(name for name, value in headers.items() if not _is_legal(value))
+            raise InvalidRequest(
+                f"{request.operation} {shorten(request.key)}: the header {name!r} has "
+                f"characters that HTTP cannot carry"
+            )
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return f"{request.method} {target} HTTP/1.1\r\n{lines}\r\n".encode("ascii")
 
@@ -328,6 +328,10 @@ def _send(connection: Connection, request: Request, head: bytes) -> Response:
         response.keep = False
         return response
     return connection.answer(request.method)
+
+
+def _is_legal(value: str) -> bool:
+    return value.isascii() and not _ILLEGAL.search(value)
 
 
 def _payload_hash(request: Request) -> str:

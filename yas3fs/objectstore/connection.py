@@ -7,6 +7,7 @@ program was interrupted and how long the peer has been silent.
 """
 
 import os
+import re
 import select
 import socket
 import ssl
@@ -29,6 +30,7 @@ _BODY_PIECE = 1024 * 1024
 """Most bytes received between two calls of ``arrived``."""
 _SMALL_BODY = 64 * 1024
 """Bodies up to here travel in the same segment as the headers."""
+_HEADER = re.compile(r"^([^:\r\n]*):([^\r\n]*)", re.MULTILINE)
 _NO_BODY = frozenset({204, 304})
 
 
@@ -52,6 +54,8 @@ class Connection:
         self.reused = False
         self.answered = False
         """Whether a byte of the present answer has arrived."""
+        self._asked = False
+        """Whether a request was sent and nothing received since."""
         self.idle_since = 0.0
         self._open = True
 
@@ -70,6 +74,7 @@ class Connection:
     def send(self, head: bytes, body: Buffer) -> None:
         """Send a request. ConnectionFailed, TimedOut or Interrupted."""
         self.answered = False
+        self._asked = True
         size = len(body)
         if size <= _SMALL_BODY:
             self._send_all(memoryview(head + bytes(body) if size else head))
@@ -103,6 +108,9 @@ class Connection:
 
     def _receive(self, view: memoryview) -> int:
         since = 0.0
+        if self._asked:  # the answer takes a while: do not look in vain
+            self._asked = False
+            since = self._wait(select.POLLIN, since)
         while True:
             try:
                 count = self._sock.recv_into(view, min(len(view), _BODY_PIECE))
@@ -297,13 +305,13 @@ def _parse_head(head: bytes) -> tuple[int, bool, dict[str, str]]:
     version, _, status = first.partition(" ")
     if not version.startswith("HTTP/1.") or not status[:3].isdecimal():
         raise ServerFailed(f"the answer is not HTTP/1.1: {first[:60]!r}")
-    headers: dict[str, str] = {}
-    for line in rest.split("\r\n"):
-        name, colon, value = line.partition(":")
-        if colon:
-            name = name.lower()
-            value = value.strip()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    lines = _HEADER.findall(rest)
+    headers = {name.lower(): value.strip() for name, value in lines}
+    if len(headers) < len(lines):  # some came more than once
+        headers = {}
+        for name, value in lines:
+            before = headers.get(name.lower(), "")
+            headers[name.lower()] = f"{before}, {value.strip()}".removeprefix(", ")
     return int(status[:3]), version != "HTTP/1.0", headers
 
 

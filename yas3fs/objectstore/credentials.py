@@ -2,16 +2,18 @@
 
 import logging
 import threading
-import time
 from typing import Any
 
 from yas3fs.errors import BadCredentials, ConfigError
 from yas3fs.objectstore.failures import one_line
 from yas3fs.objectstore.options import S3Options
 from yas3fs.objectstore.sign import Credentials
+from yas3fs.runtime.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
+_ASK_PAUSE = 1.0
+"""Seconds for which the chain is not asked again: it takes locks, and renews minutes ahead."""
 _REFRESH_PAUSE = 15.0
 """Seconds after a failed refresh in which the old credentials are used without asking again."""
 
@@ -19,8 +21,9 @@ _REFRESH_PAUSE = 15.0
 class CredentialSource:
     """Frozen credentials per request, None for anonymous requests."""
 
-    def __init__(self, options: S3Options) -> None:
+    def __init__(self, options: S3Options, clock: Clock = SystemClock()) -> None:
         self._options = options
+        self._clock = clock
         self._lock = threading.Lock()
         self._chain: Any = None
         self._fixed = Credentials(options.key_id, options.secret, options.session_token)
@@ -34,7 +37,7 @@ class CredentialSource:
         if self._fixed.key_id:
             return self._fixed
         last = self._last
-        if last is not None and time.monotonic() < self._ask_after:
+        if last is not None and self._clock.monotonic() < self._ask_after:
             return last
         try:
             frozen = self._chained().get_frozen_credentials()
@@ -45,10 +48,10 @@ class CredentialSource:
             if last is None:
                 raise BadCredentials(f"cannot obtain credentials: {told}") from error
             log.warning("credentials could not be refreshed, keeping the old ones: %s", told)
-            self._ask_after = time.monotonic() + _REFRESH_PAUSE
+            self._ask_after = self._clock.monotonic() + _REFRESH_PAUSE
             return last
         found = Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
-        self._last = found
+        self._last, self._ask_after = found, self._clock.monotonic() + _ASK_PAUSE
         return found
 
     def renew(self, refused: Credentials | None) -> bool:

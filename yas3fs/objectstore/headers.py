@@ -40,13 +40,12 @@ def stored(headers: Headers) -> dict[str, str]:
 
 def info_of(key: str, size: int, response: dict[str, str]) -> ObjectInfo:
     """What the headers of an answer to HEAD or GET tell of the object."""
-    metadata = {}
-    system = {}
-    for name, value in response.items():
-        if name.startswith(_META):
-            metadata[name.removeprefix(_META)] = value
-        elif name in SYSTEM:
-            system[name] = value
+    metadata = {
+        name.removeprefix(_META): value
+        for name, value in response.items()
+        if name.startswith(_META)
+    }
+    system = {name: response[name] for name in SYSTEM if name in response}
     modified = parse_time(response.get("last-modified", ""))
     return ObjectInfo(
         key=key,

@@ -19,15 +19,26 @@ class LimitedStore(StoreWrapper):
         if limit < 1:
             raise ValueError("a store must be allowed one request")
         self._free = limit
-        self._condition = threading.Condition()
+        self._waiting = 0
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
 
     def _run(self, operation: str, key: str, call: Callable[[], T]) -> T:  # noqa: ARG002
-        with self._condition:
-            interrupts.wait_for(self._condition, lambda: self._free > 0)
+        with self._lock:
+            if self._free <= 0:
+                self._wait()
             self._free -= 1
         try:
             return call()
         finally:
-            with self._condition:
+            with self._lock:
                 self._free += 1
-                self._condition.notify()
+                if self._waiting:
+                    self._condition.notify()
+
+    def _wait(self) -> None:
+        self._waiting += 1
+        try:
+            interrupts.wait_for(self._condition, lambda: self._free > 0)
+        finally:
+            self._waiting -= 1

@@ -1,6 +1,7 @@
 """Counts of what was asked of the store, for status pages and logs."""
 
 import threading
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class MeteredStore(StoreWrapper):
                 metrics.under_way -= 1
                 metrics.seconds += took
                 metrics.slowest = max(metrics.slowest, took)
-                metrics.histogram[_bucket(took)] += 1
+                metrics.histogram[bisect_left(BOUNDS, took)] += 1
                 if failure:
                     metrics.errors[failure] += 1
 
@@ -115,10 +116,3 @@ class MeteredStore(StoreWrapper):
         part = super().upload_part(key, upload_id, number, body)
         self._add_bytes("upload_part", len(body))
         return part
-
-
-def _bucket(seconds: float) -> int:
-    for index, bound in enumerate(BOUNDS):
-        if seconds <= bound:
-            return index
-    return len(BOUNDS)

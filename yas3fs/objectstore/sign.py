@@ -4,6 +4,7 @@ S3's variant: the path is percent-encoded once and never normalised, so ``a//b``
 what they are.
 """
 
+import functools
 import hashlib
 import hmac
 import threading
@@ -47,13 +48,18 @@ def encode_query(pairs: Iterable[tuple[str, str]]) -> str:
     return "&".join(sorted(f"{encode(name)}={encode(value)}" for name, value in pairs))
 
 
+@functools.lru_cache(maxsize=8)
+def _stamp(now: int) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+
+
 class Signer:
     """Signs for one service; remembers the derived keys of the day. Safe for many threads."""
 
     def __init__(self, service: str = "s3") -> None:
         self._service = service
         self._lock = threading.Lock()
-        self._keys: dict[tuple[str, str, str], bytes] = {}
+        self._keys: dict[tuple[str, str, str], hmac.HMAC] = {}
 
     def sign(
         self,
@@ -71,7 +77,7 @@ class Signer:
         ``headers`` has lower-case names and includes ``host``; ``path`` and ``query`` are
         encoded; ``payload`` is the body's SHA-256 in hex or :data:`UNSIGNED_PAYLOAD`.
         """
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        stamp = _stamp(int(now))
         headers["x-amz-date"] = stamp
         headers["x-amz-content-sha256"] = payload
         if credentials.token:
@@ -96,7 +102,7 @@ class Signer:
         now: float,
     ) -> str:
         """The query string of a GET that works for ``expires`` seconds (at most a week)."""
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        stamp = _stamp(int(now))
         scope = f"{stamp[:8]}/{region}/{self._service}/aws4_request"
         query = [
             *pairs,
@@ -118,21 +124,24 @@ class Signer:
     ) -> str:
         digest = hashlib.sha256(request.encode()).hexdigest()
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
-        key = self._key(credentials.secret, stamp[:8], region)
-        return hmac.digest(key, text.encode(), "sha256").hex()
+        # A copy, because hmac.digest() gives the interpreter's lock away for every signature.
+        keyed = self._keyed(credentials.secret, stamp[:8], region).copy()
+        keyed.update(text.encode())
+        return keyed.hexdigest()
 
-    def _key(self, secret: str, day: str, region: str) -> bytes:
+    def _keyed(self, secret: str, day: str, region: str) -> hmac.HMAC:
         index = (secret, day, region)
-        key = self._keys.get(index)
-        if key is None:
-            key = hmac.digest(f"AWS4{secret}".encode(), day.encode(), "sha256")
-            for word in (region, self._service, "aws4_request"):
+        keyed = self._keys.get(index)
+        if keyed is None:
+            key = f"AWS4{secret}".encode()
+            for word in (day, region, self._service, "aws4_request"):
                 key = hmac.digest(key, word.encode(), "sha256")
+            keyed = hmac.new(key, digestmod="sha256")
             with self._lock:
                 if len(self._keys) >= 8:  # yesterday's, and those of rotated credentials
                     self._keys.clear()
-                self._keys[index] = key
-        return key
+                self._keys[index] = keyed
+        return keyed
 
 
 def _canonical_headers(headers: Mapping[str, str]) -> tuple[str, str]:

@@ -1,12 +1,15 @@
 """Work done side by side: how much at a time may change, and how much waits can be told."""
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from yas3fs.runtime import interrupts, naming
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -48,7 +51,7 @@ class Pool(Executor):
             initargs=(naming.current(),),
         )
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._waiting: deque[tuple[Callable[[], object], Callable[[], object]]] = deque()
         self._size = size
         self._running = 0
         self._closed = False
@@ -76,12 +79,34 @@ class Pool(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """As :class:`concurrent.futures.Executor` says."""
         future: Future[T] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        def drop() -> None:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+
+        self.run(run, drop)
+        return future
+
+    def run(self, work: Callable[[], object], dropped: Callable[[], object]) -> None:
+        """Have ``work`` run, of which nobody wants a result: cheaper than :meth:`submit`.
+
+        ``dropped`` is called instead when the pool is shut down before its turn comes.
+        """
         with self._lock:
             if self._closed:
                 raise RuntimeError("the pool is shut down")
-            self._waiting.append((future, lambda: fn(*args, **kwargs)))
+            self._waiting.append((work, dropped))
             self._start()
-        return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As :class:`concurrent.futures.Executor` says."""
@@ -90,9 +115,8 @@ class Pool(Executor):
             dropped = list(self._waiting) if cancel_futures else []
             if cancel_futures:
                 self._waiting.clear()
-        for future, _ in dropped:
-            future.cancel()
-            future.set_running_or_notify_cancel()
+        for _, drop in dropped:
+            drop()
         self._threads.shutdown(wait=wait)
 
     def _start(self) -> None:
@@ -107,13 +131,9 @@ class Pool(Executor):
                 if not self._waiting or self._running > self._size:
                     self._running -= 1
                     return
-                future, call = self._waiting.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
+                work, _ = self._waiting.popleft()
             try:
-                result = call()
-            except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-            del future, call  # an idle thread must not keep what was worked on
+                work()
+            except Exception:  # noqa: BLE001 - the thread goes on to what comes next
+                _log.exception("work in a pool failed")
+            del work  # an idle thread must not keep what was worked on

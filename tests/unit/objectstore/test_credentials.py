@@ -12,6 +12,7 @@ from yas3fs.objectstore.credentials import CredentialSource, default_region
 from yas3fs.objectstore.options import S3Options
 from yas3fs.objectstore.s3 import S3Store
 from yas3fs.objectstore.sign import Credentials
+from yas3fs.runtime.clock import ManualClock
 
 HELLO = reply(206, b"hello", etag='"e"', content_range="bytes 0-4/5")
 
@@ -83,12 +84,16 @@ def test_a_refresh_that_fails_keeps_the_old_ones(
 ) -> None:
     chain = Chain()
     monkeypatch.setattr(module, "_open_chain", lambda options: chain)
-    source = CredentialSource(S3Options("b"))
-    assert source.current() == Credentials("A", "s")
+    clock = ManualClock()
+    source = CredentialSource(S3Options("b"), clock)
+    for _ in range(2):
+        assert source.current() == Credentials("A", "s")
+    assert chain.asked == 1
     chain.failing = True
-    assert source.current() == Credentials("A", "s")
-    assert source.current() == Credentials("A", "s")
-    assert chain.asked == 2  # not asked again at once
+    for seconds, asked in ((2, 2), (0, 2), (14, 2), (2, 3)):
+        clock.advance(seconds)
+        assert source.current() == Credentials("A", "s")
+        assert chain.asked == asked
     assert "could not be refreshed" in caplog.text
 
 
