@@ -95,9 +95,9 @@ class Resources:
 
     def __init__(self, config: MountConfig) -> None:
         self.cache = MemoryCache(config.cache_size, config.cache_entries)
-        self.downloads = Pool("download", min(_DOWNLOADS, config.s3_num))
+        self.downloads = Pool("download", min(_DOWNLOADS, config.s3_num), free=True)
         self.prefetches = Pool("prefetch", config.prefetch_num)
-        self.uploads = Pool("upload", min(_UPLOADS, config.s3_num), config.s3_num)
+        self.uploads = Pool("upload", min(_UPLOADS, config.s3_num), config.s3_num, free=True)
         self.metadata = Pool("metadata", config.s3_num)
 
     def close(self) -> None:

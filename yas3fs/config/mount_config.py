@@ -136,5 +136,7 @@ class ProcessConfig:
     metrics: str
     """``HOST:PORT`` of the HTTP server for /metrics and /healthz; empty for none."""
     drain_on_termination: bool
+    cpu_affinity: str
+    """``auto``, or ``none`` for threads that run on any processor."""
     cache_total: int | None
     """Bytes of content that all mounts keep in memory together; None lets the machine decide."""

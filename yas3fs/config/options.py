@@ -382,6 +382,16 @@ _PROCESS = (
         default=False,
     ),
     Option(
+        "cpu_affinity",
+        Group.PROCESS,
+        Kind.CHOICE,
+        "auto keeps the threads of the process on one processor, but for those that move much "
+        "data, because Python runs one thread at a time; none leaves all of them to the kernel",
+        default="auto",
+        choices=("auto", "none"),
+        metavar="CHOICE",
+    ),
+    Option(
         "cache_total",
         Group.PROCESS,
         Kind.SIZE,

@@ -42,6 +42,7 @@ from yas3fs.daemon.termination import TerminationWatch
 from yas3fs.daemon.watchdog import Watchdog
 from yas3fs.errors import ConfigError, Yas3fsError
 from yas3fs.fuse import mountpoint, mounts
+from yas3fs.runtime import affinity
 from yas3fs.runtime.imds import InstanceMetadata
 
 OK, FAILED, WRONG_INPUT = 0, 1, 2
@@ -115,6 +116,9 @@ def _live(config: ServiceConfig, reload: Reload | None, make: MakeMount, announc
         remark = start_log(name, process, config.mounts[0].state_path)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_pid_file(process.pid_file))
+            if process.cpu_affinity == "auto":
+                affinity.confine_process()
+                stack.callback(affinity.release_process)
             service = Service(config, make, news.changed, again=reload is not None)
             requests = Requests(service, reload, systemd)
             endpoint = Endpoint(process.runtime_path, process.metrics, requests.verbs())

@@ -37,6 +37,10 @@ ORDER = (
 """The members of ``struct fuse_lowlevel_ops`` up to libfuse 3.8; later ones were appended."""
 
 
+MOVING = ("read", "write")
+"""Verbs that know how much they move; see :meth:`WorkerThreads.move`."""
+
+
 class Operations(ctypes.Structure):
     """``struct fuse_lowlevel_ops``."""
 
@@ -52,9 +56,13 @@ def guard(
 ) -> Callable[..., None]:
     """The callback around a verb: it answers with an errno where the verb has not answered."""
 
+    moves = verb in MOVING
+
     def guarded(request: int, *arguments: Any) -> None:
         try:
             threads.request = request  # adopts a new thread
+            if threads.free and not moves:
+                threads.confine()
             code = call(request, *arguments)
         except Vanished as gone:
             code = vanished(request, gone.node)

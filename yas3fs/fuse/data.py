@@ -127,12 +127,14 @@ class FileCallbacks:
 
     def read(self, request: int, _node: int, size: int, offset: int, info: int) -> None:
         handle = self._open[c_uint64.from_address(info + self._number).value]
+        self._threads.move(size)
         buffer = self._threads.buffer(size)
         count = handle.read_into(buffer.view[:size], offset)
         self._binding.reply_buffer(request, buffer.address, count)
 
     def write(self, request: int, _node: int, data: int, size: int, offset: int, info: int) -> None:
         handle = self._open[c_uint64.from_address(info + self._number).value]
+        self._threads.move(size)
         count = handle.write(_view(data, size, _READ), offset)
         self._binding.reply_write(request, count)
 

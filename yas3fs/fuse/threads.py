@@ -12,7 +12,7 @@ import ctypes
 import threading
 from collections.abc import Callable
 
-from yas3fs.runtime import interrupts, naming
+from yas3fs.runtime import affinity, interrupts, naming
 
 _ensure = ctypes.pythonapi.PyGILState_Ensure
 
@@ -24,6 +24,10 @@ def _is_foreign() -> bool:
         thread.ident == me and type(thread).__name__ != "_DummyThread"
         for thread in threading.enumerate()
     )
+
+
+BULK = 256 * 1024
+"""Bytes whose copying takes longer than it takes to let a thread run elsewhere."""
 
 
 class Buffer:
@@ -47,11 +51,27 @@ class WorkerThreads(threading.local):
 
     def __init__(self, interrupted: Callable[[int], int], mount: str) -> None:
         self.request = 0
+        self.free = False
+        """Whether the thread may run on all processors."""
         self._buffer: Buffer | None = None
         if _is_foreign():
             naming.enter(mount)
             _ensure()
             interrupts.set_test(lambda: self.request != 0 and interrupted(self.request) != 0)
+
+    def move(self, size: int) -> None:
+        """The thread is about to copy ``size`` bytes: many are copied on any processor."""
+        if (size >= BULK) is not self.free:
+            if self.free:
+                self.confine()
+            else:
+                self.free = True
+                affinity.free_thread()
+
+    def confine(self) -> None:
+        """The thread is not about to copy much."""
+        self.free = False
+        affinity.confine_thread()
 
     def buffer(self, size: int) -> Buffer:
         """Memory of ``size`` bytes or more, the thread's own until its next request."""

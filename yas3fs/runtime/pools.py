@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from yas3fs.runtime import interrupts, naming
+from yas3fs.runtime import affinity, interrupts, naming
 
 _log = logging.getLogger(__name__)
 
@@ -36,19 +36,26 @@ def for_each(pool: Executor, work: Callable[[T], None], items: Iterable[T]) -> N
         raise
 
 
+def _begin(mount: str, free: bool) -> None:
+    naming.enter(mount)
+    if free:
+        affinity.free_thread()
+
+
 class Pool(Executor):
     """Runs at most ``size`` tasks at a time, in their order; ``most`` is how far that may grow.
 
     Threads are started as they are needed, and work for the mount that their maker works for.
+    With ``free`` they run on all processors (:mod:`yas3fs.runtime.affinity`).
     """
 
-    def __init__(self, name: str, size: int, most: int = 0) -> None:
+    def __init__(self, name: str, size: int, most: int = 0, *, free: bool = False) -> None:
         self.most = max(size, most)
         self._threads = ThreadPoolExecutor(
             self.most,
             thread_name_prefix=name,
-            initializer=naming.enter,
-            initargs=(naming.current(),),
+            initializer=_begin,
+            initargs=(naming.current(), free),
         )
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Callable[[], object], Callable[[], object]]] = deque()

@@ -43,6 +43,7 @@ def process(log: str = "", *, foreground: bool = False, debug: bool = False) -> 
         runtime_path="",
         metrics="",
         drain_on_termination=False,
+        cpu_affinity="none",
         cache_total=None,
     )
 
