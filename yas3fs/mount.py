@@ -18,6 +18,7 @@ from yas3fs.fs.coherence import Coherence
 from yas3fs.fs.filesystem import Filesystem
 from yas3fs.fs.inode import Inode
 from yas3fs.fs.switch import SwitchableFilesystem
+from yas3fs.fs.warming import Warming, Warmth
 from yas3fs.fuse.options import SessionOptions
 from yas3fs.fuse.session import Session
 from yas3fs.objectstore.protocol import ObjectStore
@@ -184,6 +185,11 @@ class Mount:
             except (Yas3fsError, OSError) as error:
                 reason = str(error)
             yield inode.path, len(files), reason
+
+    def warm(self, path: str) -> Iterator[Warmth]:
+        """Fetch what is at and below ``path``; see :meth:`yas3fs.fs.warming.Warming.run`."""
+        if self.filesystem is not None:
+            yield from Warming(self.filesystem.volume).run(path)
 
     def _unsaved(self) -> list[Inode]:
         return [inode for place in self._built() for inode in place.filesystem.files.unsaved()]

@@ -59,6 +59,10 @@ class Bench:
     def __init__(self, folder: Path, address: str) -> None:
         self.mounts: list[dict[str, Any]] = [MOUNTED, FAILED]
         self.heard: list[Mapping[str, Any]] = []
+        self.warmth: dict[str, Any] = {
+            "files": 3, "bytes": 4096, "warm_files": 3, "warm_bytes": 4096,
+            "failures": 0, "failed": [], "full": False,
+        }  # fmt: skip
         self.folder = folder
         self.endpoint = Endpoint(
             str(folder),
@@ -68,6 +72,7 @@ class Bench:
                 "pending": self._pending,
                 "flush": self._flush,
                 "reset": self._reset,
+                "warm": self._warm,
                 "reload": self._reload,
             },
         )
@@ -88,6 +93,11 @@ class Bench:
     def _reset(self, words: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         self.heard.append(words)
         yield {"reset": ["media"], "path": words["path"]}
+
+    def _warm(self, words: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        self.heard.append(words)
+        yield {"progress": self.warmth}
+        yield self.warmth
 
     def _reload(self, _words: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         raise ConfigError("F:1: wrong\nF:2: wrong too")
@@ -185,6 +195,50 @@ def test_forget(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.run("forget", "/folder") == 0
     assert capsys.readouterr().out == "media: /folder is asked for anew\n"
     assert bench.heard[-1] == {"verb": "reset", "mount": "", "path": "/folder"}
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (["/srv/media/a/b"], "/a/b"),
+        (["/srv/media"], "/"),
+        (["/srv/media/a/../c/"], "/c"),
+        (["--mount", "media", "/a"], "/a"),
+        (["--mount", "/srv/media", "a"], "a"),
+    ],
+)
+def test_warm_finds_the_mount_that_holds_the_path(
+    bench: Bench, words: list[str], path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.run("warm", *words) == 0
+    assert capsys.readouterr().out == "3 of 3 files, 4.0 KiB of 4.0 KiB\n"
+    assert bench.heard[-1] == {"verb": "warm", "mount": "media", "path": path}
+
+
+def test_warm_where_nothing_is_mounted(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.run("warm", "/srv/mediation/a") == 1
+    assert "/srv/mediation/a is on no mount; mounted are /srv/media, /srv/bad" in (
+        capsys.readouterr().err
+    )
+    assert bench.run("warm", "/a", "--mount", "nosuch") == 1
+    assert "there is no mount 'nosuch', there are media, bad" in capsys.readouterr().err
+    assert not bench.heard
+
+
+def test_warm_tells_what_failed_and_what_had_no_room(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.warmth |= {"warm_files": 1, "warm_bytes": 1024, "failures": 1, "failed": ["/a: refused"]}
+    assert bench.run("warm", "/srv/media") == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("1 of 3 files, 1.0 KiB of 4.0 KiB\n", "/a: refused\n")
+    bench.warmth |= {"full": True, "failures": 7}
+    assert bench.run("warm", "/srv/media") == 1
+    said = capsys.readouterr()
+    assert said.out == "cache full: 1 of 3 files, 1.0 KiB of 4.0 KiB\n"
+    assert said.err == "/a: refused\nand 6 more\n"
+    assert bench.run("warm", "/srv/media", "--json") == 1
+    assert json.loads(capsys.readouterr().out) == bench.warmth
 
 
 def test_a_refusal_is_told_line_by_line(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,6 +193,40 @@ def test_the_life_of_a_service_with_one_mount_that_fails(manager: Manager, endpo
     assert list((manager.folder / "runtime").iterdir()) == []
 
 
+def test_what_was_warmed_is_read_without_a_request(manager: Manager, endpoint: str) -> None:
+    manager.write(warm="s3://good/warm", other="s3://good/other")
+    manager.start()
+    manager.until("READY=1")
+    place = manager.place("warm")
+    write = "import os, sys\nos.makedirs(sys.argv[1] + '/d/e')\n" + "".join(
+        f"open(sys.argv[1] + '/{name}', 'w').write('{name}' * {count})\n"
+        for name, count in (("a", 10), ("d/b", 30_000), ("d/e/c", 400_000))
+    )
+    subprocess.run([sys.executable, "-c", write, str(place)], check=True, timeout=60)
+    manager.end()
+    manager.start()
+    manager.until("READY=1")
+    warmed = manager.ctl("warm", str(place))
+    assert (warmed.returncode, warmed.stderr) == (0, "")
+    assert warmed.stdout == "3 of 3 files, 2.0 MiB of 2.0 MiB\n"
+
+    def gets() -> int:
+        return int(manager.status()["warm"]["requests"]["get"]["calls"])
+
+    before = gets()
+    read = f"cat {place}/a {place}/d/b {place}/d/e/c | wc -c"
+    done = subprocess.run(
+        ["sh", "-c", read], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(done.stdout) == 10 + 90_000 + 2_000_000
+    assert gets() == before
+    nothing = manager.ctl("warm", str(manager.place("other")), "--json")
+    assert nothing.returncode == 0
+    assert json.loads(nothing.stdout)["files"] == 0
+    assert "warm: there is no file or directory '/nosuch'" in manager.ctl("warm", f"{place}/nosuch").stderr
+    assert "is on no mount" in manager.ctl("warm", "/nosuch").stderr
+
+
 def test_a_dead_mount_is_cleared_away(manager: Manager) -> None:
     manager.write(one="s3://good/one")
     manager.start()

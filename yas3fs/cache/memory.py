@@ -197,11 +197,14 @@ class MemoryCache:
 
     # -- filling ---------------------------------------------------------------------------
 
-    def reserve(self, version: Version, start: int, end: int, *, wait: bool) -> Extent | None:
+    def reserve(
+        self, version: Version, start: int, end: int, *, wait: bool, evict: bool = True
+    ) -> Extent | None:
         """A new pinned extent for the gap at ``start``, at most up to ``end`` or what ever fits.
 
         None when the range is already there or on its way, or, without ``wait``, when there is no
-        room that is not pinned. With ``wait`` it blocks for room; raises Interrupted.
+        room that is not pinned, or that nothing must leave for if not ``evict``. With ``wait`` it
+        blocks for room; raises Interrupted.
         """
         with self._lock:
             while True:
@@ -211,7 +214,7 @@ class MemoryCache:
                         return None
                     end = min(end, content.gap_end(start, version.size))
                 end = min(end, start + max(1, self._capacity))
-                if self._make_room(end - start):
+                if self._make_room(end - start, evict=evict):
                     break
                 if not wait:
                     return None
@@ -346,12 +349,14 @@ class MemoryCache:
 
     # -- memory ----------------------------------------------------------------------------
 
-    def _make_room(self, length: int) -> bool:
+    def _make_room(self, length: int, *, evict: bool = True) -> bool:
         """Evict until ``length`` more bytes fit; False when pinned extents stand in the way."""
         excess = self._used + length - self._capacity
         surplus = len(self._contents) + (length > 0) - self._max_contents
         if excess <= 0 and surplus <= 0:
             return True
+        if not evict:
+            return False
         victims: list[Extent] = []
         for extent in self._order.values():
             if excess <= 0 and surplus <= 0:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -221,6 +222,66 @@ def _forget(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _declare_warm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        help="file or directory on a mount; with --mount, a path within that mount",
+    )
+    _declare_files(parser)
+
+
+def _warm(arguments: argparse.Namespace) -> int:
+    socket, mount, path = _place_of(arguments)
+    warmth: dict[str, Any] = {}
+    for said in ask(socket, "warm", mount=mount, path=path):
+        warmth = said.get("progress", said)
+        done, files = warmth["warm_files"] + warmth["failures"], warmth["files"]
+        told = f"{size(warmth['warm_bytes'])} of {size(warmth['bytes'])}"
+        progress(done, files, f"{told}, {warmth['failures']} failed")
+    progress_ended()
+    if arguments.json:
+        print(json.dumps(warmth, indent=2))
+    else:
+        print(
+            f"{'cache full: ' if warmth['full'] else ''}"
+            f"{warmth['warm_files']} of {warmth['files']} files, "
+            f"{size(warmth['warm_bytes'])} of {size(warmth['bytes'])}"
+        )
+    for line in warmth["failed"]:
+        print(line, file=sys.stderr)
+    if warmth["failures"] > len(warmth["failed"]):
+        print(f"and {warmth['failures'] - len(warmth['failed'])} more", file=sys.stderr)
+    return FAILED if warmth["full"] or warmth["failures"] else OK
+
+
+def _place_of(arguments: argparse.Namespace) -> tuple[str, str, str]:
+    """The socket, the mount and the path within it; ControlFailed when no mount is meant."""
+    served = [
+        (socket, mount)
+        for socket in _sockets(arguments)
+        for process in ask(socket, "status")
+        for mount in process["mounts"]
+    ]
+    if arguments.mount:
+        for socket, mount in served:
+            if arguments.mount in (mount["name"], mount["mountpoint"]):
+                return socket, mount["name"], arguments.path
+        names = ", ".join(mount["name"] for _, mount in served)
+        raise ControlFailed(f"there is no mount {arguments.mount!r}, there are {names}")
+    path = os.path.abspath(arguments.path)
+    holding = [
+        (len(mount["mountpoint"]), socket, mount)
+        for socket, mount in served
+        if f"{path}/".startswith(f"{mount['mountpoint'].rstrip('/')}/")
+    ]
+    if not holding:
+        places = ", ".join(mount["mountpoint"] for _, mount in served)
+        raise ControlFailed(f"{path} is on no mount; mounted are {places}")
+    length, socket, mount = max(holding, key=lambda one: one[0])
+    return socket, mount["name"], path[length:] or "/"
+
+
 def _reload(arguments: argparse.Namespace) -> int:
     found = list(_results(arguments, "reload"))
     if arguments.json:
@@ -258,6 +319,7 @@ SERVICE_COMMANDS: tuple[Command, ...] = (
     Command("pending", "list files that S3 does not have yet", _declare_files, _pending),
     Command("flush", "upload them now, and wait for it", _declare_files, _flush),
     Command("forget", "have this machine look again at PATH", _declare_forget, _forget),
+    Command("warm", "fetch what is at and below PATH into memory", _declare_warm, _warm),
     Command("clear-dead", "unmount what killed processes left", _declare_nothing, _clear_dead),
     Command("reload", "follow changes of the configuration file", _declare_mounts, _reload),
 )

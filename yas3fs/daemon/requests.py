@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from yas3fs.config.service import Service as ServiceConfig
@@ -10,7 +11,7 @@ from yas3fs.control.endpoint import Answer, Verb
 from yas3fs.daemon.service import Service
 from yas3fs.daemon.supervisor import Mount, Supervisor
 from yas3fs.daemon.systemd import Systemd
-from yas3fs.errors import ConfigError, Yas3fsError
+from yas3fs.errors import ConfigError, NoEntry, Yas3fsError
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Requests:
             "pending": self._pending,
             "flush": self._flush,
             "reset": self._reset,
+            "warm": self._warm,
             "reload": self._reload_now,
         }
 
@@ -109,6 +111,19 @@ class Requests:
             mount.reset(path)
             names.append(supervisor.config.name)
         yield {"reset": names, "path": path}
+
+    def _warm(self, words: Mapping[str, Any]) -> Iterator[Answer]:
+        path = "/" + str(words.get("path") or "/").strip("/")
+        for supervisor, mount in self._chosen(words):
+            warmth = {}
+            try:
+                for told in mount.warm(path):
+                    warmth = asdict(told)
+                    yield {"progress": warmth}
+            except NoEntry:
+                name = supervisor.config.name
+                raise ConfigError(f"{name}: there is no file or directory {path!r}") from None
+            yield warmth
 
     def _chosen(self, words: Mapping[str, Any]) -> list[tuple[Supervisor, Mount]]:
         """The mounts that ``mount`` names (a name or a mount point), all without it."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import ConfigError, MountError, Yas3fsError
+from yas3fs.fs.warming import Warmth
 from yas3fs.fuse import mountpoint, mounts
 from yas3fs.runtime import naming
 
@@ -59,6 +60,9 @@ class Mount(Protocol):
 
     def reset(self, path: str) -> None:
         """Ask S3 again about ``path`` and what is below it."""
+
+    def warm(self, path: str) -> Iterator[Warmth]:
+        """Fetch what is at and below ``path`` into memory; tells how far it is."""
 
     def set_cache_size(self, size: int) -> None:
         """Keep so many bytes of content in memory from now on."""

@@ -102,8 +102,12 @@ class Discovery:
 
     # -- one name --------------------------------------------------------------------------
 
-    def lookup(self, path: str) -> Entry:
-        """The entry at ``path`` with attributes; NoEntry, NotADirectory, StoreError."""
+    def lookup(self, path: str, *, content: bool | None = None) -> Entry:
+        """The entry at ``path`` with attributes; NoEntry, NotADirectory, StoreError.
+
+        ``content``: whether a small file's is wanted as well, by one who knows all names that
+        will be asked for; None: as far as its neighbours tell.
+        """
         entry = self._names.known(path)
         if entry is not None and self.believed(entry):
             return entry
@@ -121,7 +125,7 @@ class Discovery:
                 return entry  # doubted each time, and yet an answer to what was asked in here
             if entry is None and self._fresh(parent.complete_at, asked_at):
                 raise NoEntry(path)
-            if not self._ask(path, parent, name, entry):
+            if not self._ask(path, parent, name, entry, content):
                 raise NoEntry(path)
         raise InputOutput(f"{path!r} changes faster than it can be looked up")
 
@@ -134,7 +138,14 @@ class Discovery:
             raise NotADirectory(path)
         return entry
 
-    def _ask(self, path: str, parent: Directory, name: str, entry: Entry | None) -> bool:
+    def _ask(
+        self,
+        path: str,
+        parent: Directory,
+        name: str,
+        entry: Entry | None,
+        content: bool | None,
+    ) -> bool:
         """Ask the store about one name; somebody else's question under way is shared.
 
         Returns False when there is no such name; else what is known of it now is worth a look.
@@ -152,11 +163,11 @@ class Discovery:
                 if entry is not None and self.believed(entry, asked_at):
                     return True
             self._names.used(parent_of(path), parent)
-            if self._fresh(parent.complete_at):
+            if content is None and self._fresh(parent.complete_at):
                 self._ahead.missed(path, parent)
             touched = self._names.asking(parent)
             try:
-                return self._ask_now(path, parent, name, entry, touched)
+                return self._ask_now(path, parent, name, entry, touched, content)
             finally:
                 self._names.answered(parent, touched)
         finally:
@@ -173,14 +184,20 @@ class Discovery:
         return True
 
     def _ask_now(
-        self, path: str, parent: Directory, name: str, entry: Entry | None, touched: Asking
+        self,
+        path: str,
+        parent: Directory,
+        name: str,
+        entry: Entry | None,
+        touched: Asking,
+        content: bool | None,
     ) -> bool:
         if entry is None:
             return self._ask_unknown(path, parent, name, touched)
         asked = (path, parent, name, touched)
         if isinstance(entry, Directory):
-            return self._ask_directory(*asked) or self._ask_file(*asked)
-        return self._ask_file(*asked) or self._ask_directory(*asked)
+            return self._ask_directory(*asked) or self._ask_file(*asked, content=content)
+        return self._ask_file(*asked, content=content) or self._ask_directory(*asked)
 
     def _ask_file(
         self,

@@ -166,6 +166,34 @@ class Reader:
             return None
         return self._download(extent)
 
+    def fetch(self, version: Version) -> bool:
+        """Fetch the whole object into what room is free; whether all of it is here then.
+
+        Nothing leaves the cache for it. Raises StoreError, Interrupted.
+        """
+        position = 0
+        while position < version.size:
+            end = min(position + self.request_size, version.size)
+            if self._cache.covers(version, position, end):
+                position = end
+                continue
+            extent = self._cache.reserve(version, position, end, wait=False, evict=False)
+            if extent is not None:
+                position = extent.end
+                self._download(extent)
+                continue
+            extent = self._cache.pin(version, position)  # on its way for somebody else
+            if extent is None:
+                return False
+            try:
+                self._cache.wait_filled(extent, extent.length)
+                position = extent.end
+            except _Abandoned:
+                interrupts.check()
+            finally:
+                self._cache.unpin(extent)
+        return True
+
     def prefetch(self, version: Version) -> bool:
         """Begin to fetch the whole object, without waiting; False when the cache is full.
 
