@@ -17,6 +17,7 @@ from yas3fs.events import Event, Switch
 from yas3fs.fs.coherence import Coherence
 from yas3fs.fs.filesystem import Filesystem
 from yas3fs.fs.inode import Inode
+from yas3fs.fs.rescues import store_again
 from yas3fs.fs.switch import SwitchableFilesystem
 from yas3fs.fs.warming import Warming, Warmth
 from yas3fs.fuse.options import SessionOptions
@@ -190,6 +191,23 @@ class Mount:
         """Fetch what is at and below ``path``; see :meth:`yas3fs.fs.warming.Warming.run`."""
         if self.filesystem is not None:
             yield from Warming(self.filesystem.volume).run(path)
+
+    def store_rescued(self, identity: str, *, force: bool) -> list[tuple[str, str]]:
+        """Upload a rescued file, or ``all``: each one's path or name, and why not (empty: done).
+
+        For ``force`` see :func:`yas3fs.fs.rescues.store_again`.
+        """
+        outcome = []
+        for place in self._built():
+            volume = place.filesystem.volume
+            for rescued in volume.parts.rescue.all():
+                if identity not in ("all", rescued.identity, rescued.path.name):
+                    continue
+                try:
+                    outcome.append((store_again(volume, rescued, force=force), ""))
+                except (Yas3fsError, OSError) as error:
+                    outcome.append((rescued.path.name, str(error)))
+        return outcome
 
     def _unsaved(self) -> list[Inode]:
         return [inode for place in self._built() for inode in place.filesystem.files.unsaved()]

@@ -30,6 +30,7 @@ def mount_status(
         },
         "pending": {"files": len(sizes), "bytes": sum(sizes)},
         "rescued": volume.parts.rescue.count(),
+        "rescue_folder": str(volume.parts.rescue.folder),
     }
     if store is not None:
         found["requests"] = {name: _operation(one) for name, one in store.snapshot().items()}

@@ -1,6 +1,7 @@
 """``yas3fs --config`` as a service manager runs it, with real mounts on a real S3 server."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -223,8 +224,51 @@ def test_what_was_warmed_is_read_without_a_request(manager: Manager, endpoint: s
     nothing = manager.ctl("warm", str(manager.place("other")), "--json")
     assert nothing.returncode == 0
     assert json.loads(nothing.stdout)["files"] == 0
-    assert "warm: there is no file or directory '/nosuch'" in manager.ctl("warm", f"{place}/nosuch").stderr
+    assert (
+        "warm: there is no file or directory '/nosuch'"
+        in manager.ctl("warm", f"{place}/nosuch").stderr
+    )
     assert "is on no mount" in manager.ctl("warm", "/nosuch").stderr
+
+
+def test_a_file_that_lost_a_conflict_is_stored_after_all(manager: Manager, endpoint: str) -> None:
+    manager.extra = ["conflict: detect"]
+    manager.write(one="s3://good/rescue", two="s3://good/rescue")
+    manager.start()
+    manager.until("READY=1")
+    one, two = manager.place("one"), manager.place("two")
+    program = """
+import os, sys
+one, two = (os.open(path + "/f", os.O_RDWR | os.O_CREAT, 0o640) for path in sys.argv[1:])
+os.write(one, b"first")
+os.write(two, b"later and longer")
+os.close(one)
+try: os.close(two)
+except OSError as error: print(error.errno)
+"""
+    command = [sys.executable, "-c", program, str(one), str(two)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == str(errno.ESTALE)
+    assert content(endpoint, "rescue/f") == b"first"
+    words = ["rescue", "--state-path", str(manager.folder / "state")]
+    (told,) = json.loads(manager.ctl(*words, "--json").stdout)
+    refused = manager.ctl(*words, "--retry", told["name"])
+    assert refused.returncode == 1
+    assert "somebody else was faster" in refused.stderr
+    assert content(endpoint, "rescue/f") == b"first"
+    stored = manager.ctl(*words, "--retry", "all", "--force")
+    assert (stored.returncode, stored.stderr) == (0, "")
+    assert stored.stdout.endswith(":/f: uploaded\n")
+    assert content(endpoint, "rescue/f") == b"later and longer"
+    assert manager.ctl(*words).stdout == "nothing had to be rescued\n"
+    stat = subprocess.run(
+        ["sh", "-c", f"cat {two}/f; stat -c %a {two}/f"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert stat.stdout == "later and longer640\n"
 
 
 def test_a_dead_mount_is_cleared_away(manager: Manager) -> None:

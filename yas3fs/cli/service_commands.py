@@ -2,19 +2,17 @@
 
 import argparse
 import json
-import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from yas3fs.cli.command import FAILED, OK, Command
+from yas3fs.cli.processes import declare_mount, declare_process, place_of, results, sockets
 from yas3fs.cli.progress import progress, progress_ended
 from yas3fs.cli.table import declare_json, show, size
-from yas3fs.config.options import BY_NAME
-from yas3fs.config.resolve import runtime_folder
-from yas3fs.control.sockets import ask, served_sockets
-from yas3fs.errors import ControlFailed, MountError
+from yas3fs.control.sockets import ask
+from yas3fs.errors import MountError
 from yas3fs.fuse import mounts
 
 _WATCH = 2.0
@@ -38,41 +36,6 @@ _PLACES = {"name": "MOUNT", "state": "STATE", "url": "URL", "mountpoint": "ON", 
 _FILES = {"mount": "MOUNT", "path": "PATH", "shown_size": "SIZE", "doing": "OPEN", "reason": "WHY"}
 
 
-def _declare_process(parser: argparse.ArgumentParser) -> None:
-    section = parser.add_argument_group("the process")
-    section.add_argument("--pid", type=int, metavar="N", help="only the process of this number")
-    section.add_argument(
-        "--runtime-path",
-        metavar="FOLDER",
-        default=runtime_folder(),
-        help=f"folder of the control sockets (default: {BY_NAME['runtime_path'].default_text})",
-    )
-
-
-def _declare_mount(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--mount", metavar="NAME", default="", help="only this mount: its name or mount point"
-    )
-
-
-def _sockets(arguments: argparse.Namespace) -> list[str]:
-    """The sockets of the processes that are meant; ControlFailed when there are none."""
-    found = served_sockets(arguments.runtime_path)
-    if arguments.pid is not None:
-        found = [path for path in found if path.endswith(f"/{arguments.pid}.sock")]
-        if not found:
-            raise ControlFailed(f"{arguments.runtime_path}/{arguments.pid}.sock is not served")
-    if not found:
-        raise ControlFailed(f"no yas3fs runs here: no socket in {arguments.runtime_path} is served")
-    return found
-
-
-def _results(arguments: argparse.Namespace, verb: str, **words: Any) -> Iterator[dict[str, Any]]:
-    """The result from each process."""
-    for path in _sockets(arguments):
-        yield list(ask(path, verb, **words))[-1]
-
-
 # -- looking -----------------------------------------------------------------------------------
 
 
@@ -86,7 +49,7 @@ def _declare_status(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"show it again and again, every {_WATCH:g} seconds unless told otherwise",
     )
-    _declare_process(parser)
+    declare_process(parser)
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -102,7 +65,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _show_status(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    found = list(_results(arguments, "status"))
+    found = list(results(arguments, "status"))
     if arguments.watch is not None and sys.stdout.isatty():
         print(_CLEAR, end="")
     print(json.dumps(found, indent=2) if arguments.json else _screen(found), flush=True)
@@ -144,13 +107,13 @@ def _row(mount: Mapping[str, Any]) -> dict[str, object]:
 
 def _declare_mounts(parser: argparse.ArgumentParser) -> None:
     declare_json(parser)
-    _declare_process(parser)
+    declare_process(parser)
 
 
 def _mounts(arguments: argparse.Namespace) -> int:
     rows = [
         {**{name: mount[name] for name in _PLACES if name != "pid"}, "pid": process["pid"]}
-        for process in _results(arguments, "status")
+        for process in results(arguments, "status")
         for mount in process["mounts"]
     ]
     print(show(rows, _PLACES, arguments.json))
@@ -159,8 +122,8 @@ def _mounts(arguments: argparse.Namespace) -> int:
 
 def _declare_files(parser: argparse.ArgumentParser) -> None:
     declare_json(parser)
-    _declare_mount(parser)
-    _declare_process(parser)
+    declare_mount(parser)
+    declare_process(parser)
 
 
 def _pending(arguments: argparse.Namespace) -> int:
@@ -171,7 +134,7 @@ def _pending(arguments: argparse.Namespace) -> int:
             "shown_size": size(file["size"]),
             "doing": "yes" if file["open"] else "no",
         }
-        for result in _results(arguments, "pending", mount=arguments.mount)
+        for result in results(arguments, "pending", mount=arguments.mount)
         for mount in result["mounts"]
         for file in mount["files"]
     ]
@@ -188,7 +151,7 @@ def _pending(arguments: argparse.Namespace) -> int:
 
 def _flush(arguments: argparse.Namespace) -> int:
     uploaded, failed = 0, []
-    for path in _sockets(arguments):
+    for path in sockets(arguments):
         for said in ask(path, "flush", mount=arguments.mount):
             if "progress" in said:
                 progress(said["progress"], said["of"], said["path"])
@@ -213,7 +176,7 @@ def _declare_forget(parser: argparse.ArgumentParser) -> None:
 
 
 def _forget(arguments: argparse.Namespace) -> int:
-    found = list(_results(arguments, "reset", mount=arguments.mount, path=arguments.path))
+    found = list(results(arguments, "reset", mount=arguments.mount, path=arguments.path))
     names = [name for result in found for name in result["reset"]]
     if arguments.json:
         print(json.dumps({"path": arguments.path, "mounts": names}, indent=2))
@@ -232,7 +195,7 @@ def _declare_warm(parser: argparse.ArgumentParser) -> None:
 
 
 def _warm(arguments: argparse.Namespace) -> int:
-    socket, mount, path = _place_of(arguments)
+    socket, mount, path = place_of(arguments)
     warmth: dict[str, Any] = {}
     for said in ask(socket, "warm", mount=mount, path=path):
         warmth = said.get("progress", said)
@@ -255,35 +218,8 @@ def _warm(arguments: argparse.Namespace) -> int:
     return FAILED if warmth["full"] or warmth["failures"] else OK
 
 
-def _place_of(arguments: argparse.Namespace) -> tuple[str, str, str]:
-    """The socket, the mount and the path within it; ControlFailed when no mount is meant."""
-    served = [
-        (socket, mount)
-        for socket in _sockets(arguments)
-        for process in ask(socket, "status")
-        for mount in process["mounts"]
-    ]
-    if arguments.mount:
-        for socket, mount in served:
-            if arguments.mount in (mount["name"], mount["mountpoint"]):
-                return socket, mount["name"], arguments.path
-        names = ", ".join(mount["name"] for _, mount in served)
-        raise ControlFailed(f"there is no mount {arguments.mount!r}, there are {names}")
-    path = os.path.abspath(arguments.path)
-    holding = [
-        (len(mount["mountpoint"]), socket, mount)
-        for socket, mount in served
-        if f"{path}/".startswith(f"{mount['mountpoint'].rstrip('/')}/")
-    ]
-    if not holding:
-        places = ", ".join(mount["mountpoint"] for _, mount in served)
-        raise ControlFailed(f"{path} is on no mount; mounted are {places}")
-    length, socket, mount = max(holding, key=lambda one: one[0])
-    return socket, mount["name"], path[length:] or "/"
-
-
 def _reload(arguments: argparse.Namespace) -> int:
-    found = list(_results(arguments, "reload"))
+    found = list(results(arguments, "reload"))
     if arguments.json:
         print(json.dumps(found, indent=2))
     else:

@@ -15,11 +15,13 @@ from yas3fs.cli.check_command import CHECK_COMMANDS
 from yas3fs.cli.cleanup_command import CLEANUP
 from yas3fs.cli.cluster_commands import CLUSTER_COMMANDS
 from yas3fs.cli.command import FAILED, WRONG_INPUT, Command
+from yas3fs.cli.rescue_command import RESCUE
 from yas3fs.cli.service_commands import SERVICE_COMMANDS
 from yas3fs.errors import ConfigError, Yas3fsError
 
 COMMANDS: tuple[Command, ...] = (
     *SERVICE_COMMANDS,
+    RESCUE,
     *CHECK_COMMANDS,
     *CLUSTER_COMMANDS,
     CLEANUP,

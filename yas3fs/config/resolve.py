@@ -202,12 +202,11 @@ def _decide(values: dict[str, Any], environment: Mapping[str, str], mounter: Mou
     for name in ("uid", "gid", "umask"):
         values[name] = getattr(mounter, name) if values[name] is None else values[name]
     values["id"] = values["id"] or socket.gethostname()
-    cache, state = "/var/cache", "/var/lib"
+    cache = "/var/cache"
     if mounter.uid != 0:
         cache = environment.get("XDG_CACHE_HOME") or f"{mounter.home}/.cache"
-        state = environment.get("XDG_STATE_HOME") or f"{mounter.home}/.local/state"
     values["cache_path"] = values["cache_path"] or f"{cache}/yas3fs"
-    values["state_path"] = values["state_path"] or f"{state}/yas3fs"
+    values["state_path"] = values["state_path"] or state_folder(environment, mounter)
     values["runtime_path"] = values["runtime_path"] or runtime_folder(environment, mounter.uid)
     if values["allow_other"] is None:
         values["allow_other"] = mounter.may_allow_other
@@ -215,6 +214,17 @@ def _decide(values: dict[str, Any], environment: Mapping[str, str], mounter: Mou
         raise ConfigError(f"--allow-other: needs the line user_allow_other in {FUSE_CONF}")
     values["s3_num"] = values["s3_num"] or BY_NAME["s3_num"].default
     values["foreground"] = values["foreground"] or values["debug"]
+
+
+def state_folder(
+    environment: Mapping[str, str] = os.environ, mounter: Mounter | None = None
+) -> str:
+    """Where journals and rescued files are, unless told otherwise."""
+    mounter = mounter or current_mounter(environment)
+    state = "/var/lib"
+    if mounter.uid != 0:
+        state = environment.get("XDG_STATE_HOME") or f"{mounter.home}/.local/state"
+    return f"{state}/yas3fs"
 
 
 def runtime_folder(environment: Mapping[str, str] = os.environ, uid: int | None = None) -> str:

@@ -35,6 +35,7 @@ class Requests:
             "flush": self._flush,
             "reset": self._reset,
             "warm": self._warm,
+            "rescue": self._rescue,
             "reload": self._reload_now,
         }
 
@@ -124,6 +125,19 @@ class Requests:
                 name = supervisor.config.name
                 raise ConfigError(f"{name}: there is no file or directory {path!r}") from None
             yield warmth
+
+    def _rescue(self, words: Mapping[str, Any]) -> Iterator[Answer]:
+        stored: list[str] = []
+        failed: list[str] = []
+        for supervisor, mount in self._chosen(words):
+            identity, force = str(words.get("file") or ""), bool(words.get("force"))
+            for name, reason in mount.store_rescued(identity, force=force):
+                told = f"{supervisor.config.name}:{name}"
+                if reason:
+                    failed.append(f"{told}: {reason}")
+                else:
+                    stored.append(told)
+        yield {"stored": stored, "failed": failed}
 
     def _chosen(self, words: Mapping[str, Any]) -> list[tuple[Supervisor, Mount]]:
         """The mounts that ``mount`` names (a name or a mount point), all without it."""

@@ -64,6 +64,9 @@ class Mount(Protocol):
     def warm(self, path: str) -> Iterator[Warmth]:
         """Fetch what is at and below ``path`` into memory; tells how far it is."""
 
+    def store_rescued(self, identity: str, *, force: bool) -> list[tuple[str, str]]:
+        """Upload a rescued file, or ``all``: each one's path or name, and why not."""
+
     def set_cache_size(self, size: int) -> None:
         """Keep so many bytes of content in memory from now on."""
 

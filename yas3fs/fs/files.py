@@ -6,7 +6,7 @@ import threading
 from weakref import WeakSet
 
 from yas3fs.cache.memory import Version
-from yas3fs.errors import Exists, IsADirectory, NoEntry, TooManyLinks
+from yas3fs.errors import Exists, IsADirectory, NoEntry, NoSpace, TooManyLinks
 from yas3fs.fs.entries import NEVER, Directory, Entry
 from yas3fs.fs.handles import FileHandle
 from yas3fs.fs.inode import Inode
@@ -16,6 +16,7 @@ from yas3fs.fs.types import Caller
 from yas3fs.fs.volume import Volume
 from yas3fs.objectstore.protocol import Headers, Written
 from yas3fs.runtime import interrupts
+from yas3fs.writeback.rescue import Origin
 
 
 class OpenFiles:
@@ -251,6 +252,7 @@ class OpenFiles:
                 self._volume.keys.file(inode.path),
                 inode.staging,
                 reason,
+                Origin(inode.version, self._headers_of(inode)),
             )
         for key in inode.vacated:
             self._volume.departures.keep(key)
@@ -267,6 +269,12 @@ class OpenFiles:
                 self._volume.names.remove(parent, name_of(inode.path))
                 parent.complete_at = NEVER
         self._volume.invalidate(inode.path, False)
+
+    def _headers_of(self, inode: Inode) -> Headers | None:
+        try:
+            return self.headers_for(inode)
+        except NoSpace:  # which may be why it was refused
+            return None
 
     # -- names that go ---------------------------------------------------------------------
 

@@ -10,10 +10,11 @@ grown again has zeros there.
 """
 
 import contextlib
+import errno
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from yas3fs.cache.intervals import IntervalSet
 
@@ -153,6 +154,28 @@ class Staging:
     def is_whole(self) -> bool:
         """Whether nothing of the base is needed any more."""
         return self.present.covers(0, min(self.base_limit, self.size))
+
+    def restore(
+        self, path: str, size: int, ranges: Collection[tuple[int, int]], base_limit: int
+    ) -> None:
+        """Take over what :meth:`save_as` wrote, which holds ``ranges``; OSError."""
+        with open(path, "rb") as source:
+            for start, end in ranges:
+                source.seek(start)
+                while start < end:
+                    piece = source.read(min(_COPY_CHUNK, end - start))
+                    if not piece:
+                        raise OSError(errno.EIO, "the file is shorter than its note says", path)
+                    self.write(memoryview(piece), start)
+                    start += len(piece)
+        self.truncate(size)
+        with self._sets:
+            self.base_limit = min(self.base_limit, base_limit)
+            self.present.clear()
+            self.changed.clear()
+            for start, end in ranges:
+                self.present.add(start, end)
+                self.changed.add(start, end)
 
     def save_as(self, path: str) -> None:
         """Write what the local file holds to ``path`` (new, mode 0600), holes kept; OSError."""
