@@ -30,7 +30,7 @@ STORE = {
     "copy_part": ["s3:GetObject", "s3:PutObject"],
     "complete_multipart": ["s3:PutObject"],
     "abort_multipart": ["s3:AbortMultipartUpload"],
-    "list_multipart": [],  # no part of the program calls it
+    "list_multipart": ["s3:ListBucketMultipartUploads"],
     "copy": ["s3:GetObject", "s3:PutObject"],
     "delete": ["s3:DeleteObject"],
     "delete_many": ["s3:DeleteObject"],
@@ -40,6 +40,8 @@ STORE = {
 }
 """What each method of the object store must be allowed."""
 READING = ("head", "get", "list_page", "presign")
+CLEANING = ("list_multipart", "abort_multipart")
+"""What yas3fsctl cleanup does in a bucket; nodes know their own uploads."""
 SAME = {
     "sns:PublishBatch": "sns:Publish",
     "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
@@ -90,7 +92,7 @@ def statement(sid: str, allowed: Iterable[str], *resources: str) -> dict[str, An
 
 def store_statements(methods: Iterable[str]) -> list[dict[str, Any]]:
     allowed = {action for method in methods for action in STORE[method]}
-    of_bucket = allowed & {"s3:ListBucket"}
+    of_bucket = {action for action in allowed if action.startswith("s3:ListBucket")}
     return [
         statement("Bucket", of_bucket, BUCKET),
         statement("Objects", allowed - of_bucket, OBJECTS),
@@ -115,11 +117,12 @@ def notify_statements(modules: Iterable[str]) -> list[dict[str, Any]]:
 
 def policies() -> dict[str, dict[str, Any]]:
     """The documents by the names of their files."""
+    serving = STORE.keys() - {"list_multipart"}
     found = {
-        "node.json": [*store_statements(STORE), *notify_statements(NODE)],
-        "node-without-topic.json": store_statements(STORE),
+        "node.json": [*store_statements(serving), *notify_statements(NODE)],
+        "node-without-topic.json": store_statements(serving),
         "read-only.json": store_statements(READING),
-        "administrator.json": notify_statements(ADMINISTRATOR),
+        "administrator.json": [*store_statements(CLEANING), *notify_statements(ADMINISTRATOR)],
     }
     return {name: {"Version": "2012-10-17", "Statement": every} for name, every in found.items()}
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.contract.notify.conftest import REGION, Cluster, Mount
@@ -272,3 +273,33 @@ def test_cleanup_in_words(sqs_cluster: Cluster, capsys: pytest.CaptureFixture[st
     assert heading.split() == ["KIND", "NAME", "NODE", "AGE", "STATE"]
     assert any(row.startswith("queue") and row.endswith("orphan") for row in rows)
     assert "give --yes" in said.err
+
+
+def test_uploads_that_nobody_completed(
+    sqs_cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endpoint = sqs_cluster.server.endpoint
+    s3 = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    s3.create_bucket(Bucket="uploads")
+    for key in ("data/left", "data/deep/left", "database"):
+        s3.create_multipart_upload(Bucket="uploads", Key=key)
+
+    def run(*words: str) -> dict[str, str]:
+        where = ["--uploads", "s3://uploads/data", "--s3-endpoint", endpoint, "--json"]
+        assert main(["cleanup", *where, *words]) == 0
+        return {one["name"]: one["state"] for one in json.loads(capsys.readouterr().out)}
+
+    # moto has begun all of them in 2010
+    assert run("--age", "9999999999", "--yes") == dict.fromkeys(
+        ("data/left", "data/deep/left"), "is young"
+    )
+    assert set(run("--age", "0").values()) == {ORPHAN}
+    assert set(run("--age", "0", "--yes").values()) == {"deleted"}
+    assert run("--age", "0") == {}
+    (left,) = s3.list_multipart_uploads(Bucket="uploads")["Uploads"]
+    assert left["Key"] == "database"
+    wrong = ["--uploads", "s3://nosuchbucket", "--s3-endpoint", endpoint]
+    assert main(["cleanup", *wrong]) == 1
+    assert "nosuchbucket" in capsys.readouterr().err
+    assert main(["cleanup", "--uploads", "bucket"]) == 2
+    assert "s3://BUCKET/PATH" in capsys.readouterr().err
