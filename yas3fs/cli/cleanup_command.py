@@ -11,6 +11,7 @@ from yas3fs.cli.cluster_commands import declare_wait
 from yas3fs.cli.command import FAILED, OK, Command
 from yas3fs.cli.table import declare_json, show
 from yas3fs.cli.topic_arguments import declare_topic, visitor_of
+from yas3fs.config.locations import parse_url
 from yas3fs.config.mount_config import MountConfig
 from yas3fs.errors import StoreError
 from yas3fs.notify.aws import NotifyFailed
@@ -108,6 +109,9 @@ def _of_bucket(arguments: argparse.Namespace, rows: list[Mapping[str, object]]) 
                     failed = True
             rows.append({"kind": "upload", "name": upload.key, "node": "", "age": age,
                          "state": state})  # fmt: skip
+    except StoreError as error:
+        error.args = (f"{arguments.uploads}: {error}",)
+        raise
     finally:
         store.close()
     return failed
@@ -115,6 +119,7 @@ def _of_bucket(arguments: argparse.Namespace, rows: list[Mapping[str, object]]) 
 
 def _config_of(arguments: argparse.Namespace) -> MountConfig:
     """What a mount with these flags would be; ConfigError."""
+    parse_url(arguments.uploads, "--uploads")
     words = [arguments.uploads, "/"]
     for flag in ("s3_endpoint", "profile", "role_arn", "ca_bundle", "proxy"):
         if value := getattr(arguments, flag):
