@@ -19,7 +19,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from yas3fs.config.dash_o import parse_dash_o
 from yas3fs.config.document import Section, Text
@@ -289,13 +288,12 @@ class _Loader:
     @staticmethod
     def _check_secret(name: str, text: str, origin: str) -> None:
         """A password that is spelled out here could be read by everybody who can read the file."""
-        if name == "proxy" and "@" in text and "${" not in text:
-            rest = urlsplit(text if "://" in text else f"http://{text}")
-            if rest.password:
-                raise ConfigError(
-                    f"{origin}: a password does not belong here: give ${{NAME}}, and set NAME in "
-                    "the environment"
-                )
+        user, at, _ = text.rpartition("@")
+        if name == "proxy" and at and "${" not in text and ":" in user.rpartition("/")[2]:
+            raise ConfigError(
+                f"{origin}: a password does not belong here: give ${{NAME}}, and set NAME in "
+                "the environment"
+            )
 
     @staticmethod
     def _check_value(name: str, text: str, origin: str) -> None:
