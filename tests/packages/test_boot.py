@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import shutil
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import pytest
 
 from tests.doubles import servers
 from tests.doubles.container import Container, cannot_boot, container, lacking, until
+from yas3fs import __version__
 
 pytestmark = [
     pytest.mark.mount,
@@ -35,6 +38,7 @@ mounts:
     url: s3://good/home
     mountpoint: /srv/home
 """
+EARLIER = "2.99.1"
 THIRD = "  third:\n    url: s3://good/third\n    mountpoint: /srv/third\n"
 CREDENTIALS = (
     f"[default]\naws_access_key_id={servers.KEY_ID}\naws_secret_access_key={servers.SECRET}\n"
@@ -315,9 +319,35 @@ def test_an_ordinary_user_needs_none_of_this(machine: Machine) -> None:
     run("userdel", "-r", "ann")
 
 
+def earlier_package(machine: Machine) -> None:
+    """/root/earlier.deb: as the package, but of an earlier version, which the program says too."""
+    (package,) = machine.packages.glob("*.deb")
+    folder = machine.container.root / "root" / "earlier"
+    subprocess.run(["dpkg-deb", "-R", package, folder], check=True)
+    program = folder / "usr/lib/yas3fs/lib/yas3fs/__init__.py"
+    for path, ours, earlier in (
+        (folder / "DEBIAN/control", "Version: 3.0.0~dev0", f"Version: {EARLIER}"),
+        (program, f'__version__ = "{__version__}"', f'__version__ = "{EARLIER}"'),
+    ):
+        text = path.read_text()
+        assert ours in text
+        path.write_text(text.replace(ours, earlier))
+    subprocess.run(["dpkg-deb", "-b", folder, f"{folder}.deb"], check=True, capture_output=True)
+    shutil.rmtree(folder)
+
+
 def test_an_upgrade_leaves_mounts_in_use_alone(machine: Machine) -> None:
     run = machine.container.run
+    run("systemctl", "stop", "yas3fs", "yas3fs@media")
+    earlier_package(machine)
+    run("sh", "-c", "dpkg --force-downgrade -i /root/earlier.deb && rm /root/earlier.deb")
     run("systemctl", "start", "yas3fs@media")
+
+    def running() -> list[str]:
+        found = json.loads(run("yas3fsctl", "status", "--json").stdout)
+        return [process["version"] for process in found]
+
+    assert running() == [EARLIER]
     writer = machine.container.begin(
         "sh", "-c", "exec 3>/srv/media/kept; echo; read x; echo $x >&3"
     )
@@ -327,9 +357,14 @@ def test_an_upgrade_leaves_mounts_in_use_alone(machine: Machine) -> None:
     machine.configure("# mine\n")
     machine.install()
     assert machine.main_pid("yas3fs@media") == before
+    assert run("yas3fs", "--version").stdout == f"yas3fs {__version__}\n"
+    assert running() == [EARLIER]  # until it is started again
     writer.communicate("through\n", timeout=60)
     assert machine.object("media/kept") == b"through\n"
     assert run("tail", "-n1", "/etc/yas3fs.yaml").stdout == "# mine\n"
+    run("systemctl", "restart", "yas3fs@media")
+    assert running() == [__version__]
+    assert run("cat", "/srv/media/kept").stdout == "through\n"
 
 
 def test_a_purge_leaves_nothing_behind(machine: Machine) -> None:
