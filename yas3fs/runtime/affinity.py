@@ -6,11 +6,13 @@ doubled the CPU that small requests cost (docs/PERFORMANCE.md). So the threads o
 *confined* to one processor, the same for all, but for those that are *free*: they copy, encrypt or
 sum up bytes, which the lock does not cover.
 
-The kernel still moves other programs away from the processor, and which one it is depends on the
-number of the process, so that several yas3fs spread.
+The kernel still moves other programs away from the processor. Which one it is, is where it has put
+the process to start, so that several yas3fs spread as it finds best.
 """
 
 import os
+import random
+from pathlib import Path
 
 _given: frozenset[int] = frozenset()
 """The processors that the process may use; empty while nobody is confined."""
@@ -27,9 +29,18 @@ def confine_process() -> None:
         return
     given = frozenset(os.sched_getaffinity(0))
     if len(given) > 1:
-        _home = sorted(given)[os.getpid() % len(given)]
+        here = _running_on()
+        _home = here if here in given else random.choice(sorted(given))  # noqa: S311
         _given = given
         confine_thread()
+
+
+def _running_on() -> int:
+    """The processor of the current thread; -1 when that cannot be told. See proc(5)."""
+    try:
+        return int(Path("/proc/thread-self/stat").read_text().rpartition(")")[2].split()[36])
+    except (OSError, ValueError, IndexError):
+        return -1
 
 
 def release_process() -> None:
