@@ -14,6 +14,7 @@ from yas3fs.config.mount_config import MountConfig, ProcessConfig
 from yas3fs.config.option import Kind, Option, Value
 from yas3fs.config.options import BY_NAME, OPTIONS
 from yas3fs.errors import ConfigError
+from yas3fs.notify.aws import parse_topic
 
 FUSE_CONF = "/etc/fuse.conf"
 
@@ -160,6 +161,11 @@ def _listen(values: dict[str, Any], origins: Mapping[str, str]) -> None:
     values["new_queue"] = values["new_queue"] or values["new_queue_with_hostname"]
     by_queue = values["new_queue"] or bool(values["queue"])
     by_http = values["port"] is not None
+    if values["topic"]:
+        try:
+            parse_topic(values["topic"])
+        except ConfigError as error:
+            raise ConfigError(f"{origins['topic']}: {error}") from None
     for name in ("new_queue", "queue", "port", "hostname", "ec2_hostname"):
         if values[name] and not values["topic"]:
             raise ConfigError(f"{origins.get(name, '--new-queue')} needs --topic")

@@ -20,6 +20,8 @@ def parse_document(text: str, source: str) -> Section:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         what = " ".join(filter(None, (error.context, error.problem)))
+        if "'\\t'" in what:
+            what = "a tab cannot indent or begin a value, give spaces"
         raise ConfigError(f"{source}:{line}: this is not YAML: {what}") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{source}: this is not YAML: {' '.join(str(error).split())}") from error

@@ -174,6 +174,10 @@ def test_a_retired_option_is_warned_of_once() -> None:
         ({"s3_num": "1025"}, "--s3-num: '1025' is not valid: give a whole number, from 0 to 1024"),
         ({"write_mode": "back"}, "--write-mode: 'back' is not part of this release yet: give through, or leave it out"),
         ({"queue": "q"}, "--queue needs --topic"),
+        (
+            {"topic": "x"},
+            "--topic: 'x' is not the ARN of an SNS topic (arn:aws:sns:REGION:ID:NAME)",
+        ),
         ({"new_queue": "yes"}, "--new-queue needs --topic"),
         ({"port": "80"}, "--port needs --topic"),
         ({"tls_certificate": "/c"}, "--tls-certificate needs --port"),

@@ -134,6 +134,7 @@ ONE = "mounts:\n  m:\n    url: s3://bucket/p\n    mountpoint: /m\n"
         ("", ["F: no mount is named: add one below mounts: (see yas3fs.yaml(5))"]),
         ("mounts:\n", ["F: no mount is named: add one below mounts: (see yas3fs.yaml(5))"]),
         ("- a\n", ["F:1: give the sections defaults: and mounts:"]),
+        ("a:\n  b: c\n\td: e\n", ["F:3: this is not YAML: a tab cannot indent or begin a value, give spaces"]),
         ("a: [\n", ["F:2: this is not YAML: while parsing a flow node expected the node content, but found '<stream end>'"]),
         (ONE + "mouts: {}\n", ["F:5: mouts: there is no such section; did you mean mounts?"]),
         (ONE + "cache_size: 1\n", ["F:5: cache_size: there is no such section; options belong below defaults: or below a mount"]),
