@@ -93,7 +93,11 @@ def served(document: str, tmp_path: Path) -> Any:
 def test_the_user_data_of_the_template_is_a_correct_file(tmp_path: Path) -> None:
     data = RESOURCES["Template"]["Properties"]["LaunchTemplateData"]["UserData"]
     text = data["Fn::Base64"]["Sub"]
-    values = {"Topic": "arn:aws:sns:eu-west-1:123456789012:t", "BucketName": "bucket", "Path": "path"}
+    values = {
+        "Topic": "arn:aws:sns:eu-west-1:123456789012:t",
+        "BucketName": "bucket",
+        "Path": "path",
+    }
     text = re.sub(r"\$\{(\w+)\}", lambda name: values.get(name[1], "x"), text).replace("${!", "${")
     service = served(text, tmp_path)
     assert [(one.url, one.id, one.new_queue) for one in service.mounts] == [
