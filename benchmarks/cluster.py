@@ -15,6 +15,7 @@ from contestants import (
     KEY_ID,
     SECRET,
     Mounted,
+    Server,
     contestants,
     free_port,
     run_environment,
@@ -74,7 +75,9 @@ def listening(transport: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def nodes(count: int, s3: str, notify: str, topic: str, transport: str) -> Iterator[list[Mounted]]:
+def nodes(
+    count: int, s3: Server, notify: str, topic: str, transport: str
+) -> Iterator[list[Mounted]]:
     """``count`` nodes that hear the topic."""
     plain = next(one for one in contestants() if one.name == "yas3fs")
     with contextlib.ExitStack() as stack:

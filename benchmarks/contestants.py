@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 KEY_ID, SECRET = "benchmark", "benchmarksecret"
@@ -34,28 +34,60 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Server:
+    """An S3 server with an empty bucket. ``near`` is where it is without the latency that ``url``
+    has; ``certificate`` is a PEM file, when it speaks https."""
+
+    url: str
+    near_url: str
+    certificate: Path | None
+
+    @property
+    def near(self) -> "Server":
+        return Server(self.near_url, self.near_url, self.certificate)
+
+
 @contextlib.contextmanager
-def server(latency: float = 0.0) -> Iterator[str]:
-    """versitygw on memory, with an empty bucket, so many milliseconds away; yields its URL."""
+def server(latency: float = 0.0, *, tls: bool = False) -> Iterator[Server]:
+    """versitygw on memory, so many milliseconds away."""
     binary = shutil.which("versitygw") or str(Path.home() / "go/bin/versitygw")
     folder = tempfile.mkdtemp(prefix="benchmark-", dir="/dev/shm")
     os.mkdir(f"{folder}/{BUCKET}")
     port = free_port()
-    process = subprocess.Popen(
-        [binary, "--port", f"127.0.0.1:{port}", "--keep-alive", "-q", "posix", folder],
-        env={**os.environ, "ROOT_ACCESS_KEY": KEY_ID, "ROOT_SECRET_KEY": SECRET},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(lambda: _listens(port), "the S3 server")
-        with contextlib.ExitStack() as stack:
-            near = stack.enter_context(_far_away(port, latency)) if latency else port
-            yield f"http://127.0.0.1:{near}"
-    finally:
-        process.kill()
-        process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    words, certificate = [], None
+    with tempfile.TemporaryDirectory(prefix="benchmark-tls-") as keys:
+        if tls:
+            certificate, key = _certificate(Path(keys))
+            words = ["--cert", str(certificate), "--key", str(key)]
+        process = subprocess.Popen(
+            [binary, "--port", f"127.0.0.1:{port}", "--keep-alive", "-q", *words, "posix", folder],
+            env={**os.environ, "ROOT_ACCESS_KEY": KEY_ID, "ROOT_SECRET_KEY": SECRET},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_until(lambda: _listens(port), "the S3 server")
+            with contextlib.ExitStack() as stack:
+                seen = stack.enter_context(_far_away(port, latency)) if latency else port
+                start = "https://localhost" if tls else "http://127.0.0.1"
+                yield Server(f"{start}:{seen}", f"{start}:{port}", certificate)
+        finally:
+            process.kill()
+            process.wait()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate of localhost and its key, in files."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
 
 
 @contextlib.contextmanager
@@ -89,14 +121,24 @@ def wait_until(condition: "object", what: str, seconds: float = 30.0) -> None:
 
 @dataclass
 class Contestant:
-    """One kind of mount: ``command`` has ``{url}``, ``{folder}`` and ``{mnt}`` in it."""
+    """One kind of mount: ``command`` has ``{url}``, ``{folder}`` and ``{mnt}`` in it.
+
+    ``trust`` is added to it for a server with a certificate of our own (``{certificate}``);
+    ``plain`` where modes and owners are not wanted.
+    """
 
     name: str
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    trust: list[str] = field(default_factory=list)
+    plain: list[str] = field(default_factory=list)
+
+    def without_attributes(self) -> "Contestant":
+        """The same mount, but for modes and owners."""
+        return replace(self, command=[*self.command, *self.plain])
 
     @contextlib.contextmanager
-    def mounted(self, url: str) -> Iterator["Mounted"]:
+    def mounted(self, s3: Server) -> Iterator["Mounted"]:
         """A fresh mount with empty caches."""
         folder = tempfile.mkdtemp(prefix=f"{self.name}-")
         point = f"{folder}/mnt"
@@ -104,11 +146,13 @@ class Contestant:
         passwd = Path(folder, "passwd")
         passwd.write_text(f"{KEY_ID}:{SECRET}")
         passwd.chmod(0o600)
-        words = [word.format(url=url, folder=folder, mnt=point) for word in self.command]
+        parts = [*self.command, *(self.trust if s3.certificate else [])]
+        values = {"url": s3.url, "folder": folder, "mnt": point, "certificate": s3.certificate}
+        words = [word.format(**values) for word in parts]
         log = Path(folder, "log")
         process = subprocess.Popen(
             words,
-            env={**run_environment(), **self.environment, "AWS_ENDPOINT": url},
+            env={**run_environment(), **self.environment, "AWS_ENDPOINT": s3.url},
             stdout=subprocess.DEVNULL,
             stderr=os.open(log, os.O_WRONLY | os.O_CREAT),
             start_new_session=True,
@@ -151,23 +195,17 @@ class Mounted:
 
 
 def contestants() -> list[Contestant]:
-    """Those that are installed."""
+    """Those that are installed; the first is yas3fs."""
+    ours = [sys.executable, "-m", "yas3fs", "-f", f"s3://{BUCKET}", "{mnt}",
+            "--s3-endpoint", "{url}", "--cache-path", "{folder}/cache",
+            "--state-path", "{folder}/state"]  # fmt: skip
     found = [
-        Contestant(
-            "yas3fs",
-            [sys.executable, "-m", "yas3fs", "-f", f"s3://{BUCKET}", "{mnt}",
-             "--s3-endpoint", "{url}", "--cache-path", "{folder}/cache",
-             "--state-path", "{folder}/state"],
-        ),
-    ]  # fmt: skip
+        Contestant("yas3fs", ours, trust=["--ca-bundle", "{certificate}"], plain=["--no-metadata"])
+    ]
     if shutil.which("s3fs"):
-        found.append(
-            Contestant(
-                "s3fs",
-                ["s3fs", "-f", BUCKET, "{mnt}", "-o", "url={url}", "-o", "use_path_request_style",
-                 "-o", "passwd_file={folder}/passwd"],
-            )
-        )  # fmt: skip
+        words = ["s3fs", "-f", BUCKET, "{mnt}", "-o", "url={url}", "-o", "use_path_request_style",
+                 "-o", "passwd_file={folder}/passwd"]  # fmt: skip
+        found.append(Contestant("s3fs", words, trust=["-o", "no_check_certificate"]))
     rclone = shutil.which("rclone") or shutil.which("rclone", path=str(Path(sys.executable).parent))
     if rclone:
         environment = {
@@ -176,13 +214,26 @@ def contestants() -> list[Contestant]:
             "RCLONE_CONFIG_R_ENV_AUTH": "true",
         }
         for mode in ("off", "full"):
-            found.append(
-                Contestant(
-                    f"rclone-{mode}",
-                    [rclone, "mount", f"r:{BUCKET}", "{mnt}", "--s3-endpoint", "{url}",
+            words = [rclone, "mount", f"r:{BUCKET}", "{mnt}", "--s3-endpoint", "{url}",
                      "--vfs-cache-mode", mode, "--vfs-write-back", "0", "--cache-dir",
-                     "{folder}/cache"],
-                    environment,
-                )
-            )  # fmt: skip
+                     "{folder}/cache"]  # fmt: skip
+            trust = ["--ca-cert", "{certificate}"]
+            found.append(
+                Contestant(f"rclone-{mode}", words, environment, trust, plain=["--no-modtime"])
+            )
+    return found + _built_from_source()
+
+
+def _built_from_source() -> list[Contestant]:
+    """Mounts that no package brings, when they are on PATH; their servers' certificates must be
+    trusted by the system."""
+    found = []
+    if shutil.which("mount-s3"):
+        words = ["mount-s3", "-f", BUCKET, "{mnt}", "--endpoint-url", "{url}", "--force-path-style",
+                 "--allow-delete", "--allow-overwrite", "--region", "us-east-1"]  # fmt: skip
+        found.append(Contestant("mount-s3", words))
+    for name in ("geesefs", "goofys"):
+        if shutil.which(name):
+            words = [name, "-f", "--endpoint", "{url}", BUCKET, "{mnt}"]
+            found.append(Contestant(name, words))
     return found

@@ -12,14 +12,14 @@ def main() -> None:
     """Print peak memory of a 1 GiB stream in and out, for two cache sizes, and CPU while idle."""
     maker = contestants()[0]
     plain = list(maker.command)
-    with server() as url:
+    with server() as s3:
         for cache in (64, 512):
             maker.command = [*plain, "--cache-size", str(cache)]
-            with maker.mounted(url) as mount:
+            with maker.mounted(s3) as mount:
                 start = mount.memory("VmRSS")
                 _run(mount.path, "dd if=/dev/zero of=stream bs=1M count=1024 status=none")
                 written = mount.memory()
-            with maker.mounted(url) as mount:
+            with maker.mounted(s3) as mount:
                 _run(mount.path, "cat stream > /dev/null")
                 read = mount.memory()
             print(
@@ -28,7 +28,7 @@ def main() -> None:
                 f"({read - cache:.0f} MiB beyond the cache)"
             )
         maker.command = plain
-        with maker.mounted(url) as mount:
+        with maker.mounted(s3) as mount:
             _run(mount.path, "ls -l")
             before = mount.cpu()
             time.sleep(20)

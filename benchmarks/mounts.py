@@ -1,4 +1,4 @@
-"""yas3fs beside s3fs and rclone: the same work, one server, contestants in turn, medians.
+"""yas3fs beside other mounts: the same work, one server, contestants in turn, medians.
 
 Prints a table, and with ``--output DIR`` writes it there as JSON, Markdown and (with matplotlib) a
 plot. Needs root: the kernel's caches are dropped before every cold workload.
@@ -6,106 +6,16 @@ plot. Needs root: the kernel's caches are dropped before every cold workload.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-from contestants import Contestant, Mounted, contestants, server
-
-MIB = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much work there is: MiB of the large file, small files in a row, the tree's folders
-    and files in each."""
-
-    large: int
-    small: int
-    folders: int
-    files: int
-
-
-NEAR = Sizes(1024, 500, 100, 50)
-FAR = Sizes(256, 100, 100, 10)
-"""With latency: what goes one after the other takes long enough."""
-
-PYTHON = sys.executable
-_THREADED = "from concurrent.futures import ThreadPoolExecutor as T\nlist(T(16).map(f, range({n})))"
-
-
-def _script(body: str, count: int, *, threads: bool = False) -> list[str]:
-    run = _THREADED.format(n=count) if threads else f"for i in range({count}): f(i)"
-    return [PYTHON, "-c", f"import os\n{body}\n{run}"]
-
-
-_CREATE = "def f(i):\n  with open('{name}-{who}-%d' % i, 'wb') as o: o.write(b'x' * 4096)"
-_READ = "def f(i):\n  with open('{name}-{who}-%d' % i, 'rb') as o: assert len(o.read()) == 4096"
-_UNLINK = "def f(i): os.unlink('{name}-{who}-%d' % i)"
-
-Workload = tuple[str, list[str], bool]
-"""A title, a command that runs in the mount (``{who}``: whose it is), whether in a fresh one."""
-
-
-def workloads(sizes: Sizes) -> list[Workload]:
-    """In this order: some need what earlier ones made."""
-    large, small = sizes.large, sizes.small
-    create = _CREATE.replace("{name}", "small"), _CREATE.replace("{name}", "wide")
-    read = _READ.replace("{name}", "small"), _READ.replace("{name}", "wide")
-    unlink = _UNLINK.replace("{name}", "small")
-    jumps = (
-        "import os, random\nr = random.Random(7)\no = open('large', 'rb', buffering=0)\n"
-        f"for i in range(300): o.seek(r.randrange({large} * 256) * 4096); o.read(4096)"
-    )
-    quarters = " & ".join(
-        f"dd if=large of=/dev/null bs=1M skip={n * large // 4} count={large // 4} status=none"
-        for n in range(4)
-    )
-    return [
-        (f"write {large} MiB, durable at close",
-         ["dd", "if=/dev/zero", "of=written-{who}", "bs=1M", f"count={large}", "status=none"],
-         True),
-        (f"create {small} x 4 KiB", _script(create[0], small), True),
-        (f"create {small} x 4 KiB, 16 threads", _script(create[1], small, threads=True), True),
-        ("first 4 KiB, cold", ["head", "-c", "4096", "large"], True),
-        (f"read {large} MiB, cold", ["cat", "large"], True),
-        (f"read {large} MiB again", ["cat", "large"], False),
-        (f"read {large} MiB in 4 streams, cold", ["sh", "-c", f"{quarters} & wait"], True),
-        ("300 random 4 KiB reads, cold", [PYTHON, "-c", jumps], True),
-        (f"read {small} x 4 KiB, cold", _script(read[0], small), True),
-        (f"read {small} x 4 KiB again", _script(read[0], small), False),
-        (f"read {small} x 4 KiB, cold, 16 threads", _script(read[1], small, threads=True), True),
-        ("find, cold", ["find", "tree", "-type", "f"], True),
-        ("find, again", ["find", "tree", "-type", "f"], False),
-        ("ls -lR, cold", ["ls", "-lR", "tree"], True),
-        ("ls -lR, again", ["ls", "-lR", "tree"], False),
-        (f"append 1 byte to {large} MiB", ["sh", "-c", "printf x >> written-{who}"], True),
-        (f"unlink {small}", _script(unlink, small), True),
-    ]  # fmt: skip
-
-
-def prepare(url: str, maker: Contestant, sizes: Sizes) -> None:
-    """The files that cold workloads read, made through yas3fs, so that all have attributes."""
-    with maker.mounted(url) as mount:
-        subprocess.run(
-            ["dd", "if=/dev/urandom", f"of={mount.path}/large", "bs=1M", f"count={sizes.large}",
-             "status=none"], check=True,
-        )  # fmt: skip
-
-        def fill(folder: int) -> None:
-            os.makedirs(f"{mount.path}/tree/{folder}")
-            for number in range(sizes.files):
-                Path(f"{mount.path}/tree/{folder}/{number}").write_bytes(b"x" * 4096)
-
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(fill, range(sizes.folders)))
+from bare_client import bare_read
+from cluster import cpu_model
+from contestants import Contestant, Mounted, Server, contestants, server
+from workloads import FAR, NEAR, Sizes, Workload, prepare, workloads
 
 
 def drop_caches() -> None:
@@ -130,29 +40,49 @@ Results = dict[str, dict[str, list[dict[str, float] | None]]]
 
 
 def run_all(
-    url: str,
+    s3: Server,
     fighters: list[Contestant],
     work: list[Workload],
     runs: int,
     say: Callable[[str], None],
 ) -> Results:
     """Every workload on every contestant, ``runs`` times, the contestants in turn."""
-    results: Results = {title: {c.name: [] for c in fighters} for title, _, _ in work}
-    groups: list[list[Workload]] = []
-    for workload in work:
-        if workload[2]:
-            groups.append([])
-        groups[-1].append(workload)
+    results: Results = {one.title: {c.name: [] for c in fighters} for one in work}
     for run in range(runs):
-        for group in groups:
+        for group in groups(work):
             for fighter in fighters:
                 drop_caches()
-                with fighter.mounted(url) as mount:
-                    for title, command, _ in group:
-                        words = [word.replace("{who}", fighter.name) for word in command]
-                        results[title][fighter.name].append(measure(mount, words))
-            say(f"run {run + 1}: {group[0][0]}")
+                entrant = fighter if group[0].attributes else fighter.without_attributes()
+                with entrant.mounted(s3) as mount:
+                    for one in group:
+                        words = [word.replace("{who}", who(fighter, run)) for word in one.command]
+                        results[one.title][fighter.name].append(measure(mount, words))
+            say(f"run {run + 1}: {group[0].title}")
     return results
+
+
+def groups(work: list[Workload]) -> list[list[Workload]]:
+    """Workloads that share a mount."""
+    found: list[list[Workload]] = []
+    for one in work:
+        if one.fresh or not found:
+            found.append([])
+        found[-1].append(one)
+    return found
+
+
+def who(fighter: Contestant, run: int) -> str:
+    return f"{fighter.name}-{run}"
+
+
+def bare(s3: Server, sizes: Sizes, runs: int) -> list[str]:
+    """What the S3 client alone takes, in lines of Markdown."""
+    lines = ["| the S3 client alone (awscrt) | seconds | CPU seconds |", "|---|---|---|"]
+    for title, size in (("first 4 KiB", 4096), (f"read {sizes.large} MiB", sizes.large << 20)):
+        found = [bare_read(s3, size) for _ in range(runs)]
+        seconds, cpu = (statistics.median(one[key] for one in found) for key in ("seconds", "cpu"))
+        lines.append(f"| {title} | {seconds:.3f} | {cpu:.2f} |")
+    return lines
 
 
 def medians(results: Results) -> dict[str, dict[str, dict[str, float]]]:
@@ -226,7 +156,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", help="comma-separated contestants")
+    parser.add_argument("--work", help="workloads whose titles begin so, separated by semicolons")
     parser.add_argument("--latency", type=float, default=0.0, help="milliseconds to the server")
+    parser.add_argument("--tls", action="store_true", help="the server speaks https")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     fighters = contestants()
@@ -234,19 +166,23 @@ def main() -> None:
         fighters = [c for c in fighters if c.name in arguments.only.split(",")]
     names = [fighter.name for fighter in fighters]
     sizes, name = (FAR, "mounts-far") if arguments.latency else (NEAR, "mounts")
-    with server(arguments.latency) as url:
-        prepare(url, contestants()[0], sizes)
-        results = run_all(
-            url,
-            fighters,
-            workloads(sizes),
-            arguments.runs,
-            lambda line: print(line, flush=True),
-        )
+    name += "-tls" if arguments.tls else ""
+    work = workloads(sizes)
+    if arguments.work:
+        work = [one for one in work if one.title.startswith(tuple(arguments.work.split(";")))]
+    elif arguments.tls:
+        work = [
+            one for one in work if one.title.startswith(("write", "first", f"read {sizes.large}"))
+        ]
+    with server(arguments.latency, tls=arguments.tls) as s3:
+        whose = [who(fighter, run) for fighter in fighters for run in range(arguments.runs)]
+        prepare(s3.near, contestants()[0], sizes, whose)
+        client = bare(s3, sizes, arguments.runs)
+        results = run_all(s3, fighters, work, arguments.runs, lambda line: print(line, flush=True))
     table = medians(results)
-    text = markdown(table, names)
-    kernel = f"{platform.system()} {platform.release()}"
-    machine = f"{kernel}, {os.cpu_count()} cores, {arguments.latency:g} ms to the server"
+    text = "\n".join([markdown(table, names), "", *client])
+    far = f"{arguments.latency:g} ms to the server" + (", TLS" if arguments.tls else "")
+    machine = f"{cpu_model()}, {far}"
     print(f"\n{machine}, {time.strftime('%Y-%m-%d')}, medians of {arguments.runs}\n\n{text}")
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)

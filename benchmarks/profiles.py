@@ -18,8 +18,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from contestants import Contestant, Mounted, contestants, server
-from mounts import FAR, NEAR, Workload, drop_caches, prepare, workloads
+from contestants import Contestant, Mounted, Server, contestants, server
+from mounts import drop_caches, groups, who
+from workloads import FAR, NEAR, Workload, prepare, workloads
 
 RATE = 400
 """Samples a second."""
@@ -90,30 +91,30 @@ def share(counted: Counter[str], most: int) -> str:
 
 
 def profile_all(
-    url: str, ours: Contestant, work: list[Workload], raw: Path | None
+    s3: Server, ours: Contestant, work: list[Workload], raw: Path | None
 ) -> list[tuple[str, Profile, Profile]]:
     """Each workload with what goes before it in the same mount, twice."""
     results: list[tuple[str, Profile, Profile]] = []
-    group: list[list[str]] = []
-    for title, command, fresh in work:
-        words = [word.replace("{who}", ours.name) for word in command]
-        group = [] if fresh else group
+    cases = [(some, place) for some in groups(work) for place in range(len(some))]
+    for group, place in cases:
+        one = group[place]
         profiles = []
-        for only_gil in (False, True):
+        for turn, only_gil in enumerate((False, True)):
+            before, words = (
+                [[word.replace("{who}", who(ours, turn)) for word in each.command] for each in some]
+                for some in (group[:place], [one])
+            )
             drop_caches()
-            with ours.mounted(url) as mount:
-                for earlier in group:
+            entrant = ours if one.attributes else ours.without_attributes()
+            with entrant.mounted(s3) as mount:
+                for earlier in before:
                     subprocess.run(earlier, cwd=mount.path, stdout=subprocess.DEVNULL, check=True)
-                if title.startswith("unlink") and only_gil:
-                    continue  # they are gone
-                profiles.append(sample(mount, words, only_gil=only_gil))
-        if len(profiles) == 1:
-            profiles.append(Profile(0, 0, Counter()))
-        group.append(words)
+                profiles.append(sample(mount, words[0], only_gil=only_gil))
+        title = one.title
         results.append((title, profiles[0], profiles[1]))
         if raw:
-            for name, one in zip(("all", "gil"), profiles, strict=True):
-                lines = [f"{stack} {count}" for stack, count in one.stacks.most_common()]
+            for name, found in zip(("all", "gil"), profiles, strict=True):
+                lines = [f"{stack} {count}" for stack, count in found.stacks.most_common()]
                 (raw / f"{title.replace('/', '-')} {name}.txt").write_text("\n".join(lines))
         print(f"profiled: {title}", flush=True)
     return results
@@ -143,12 +144,12 @@ def main() -> None:
     ours = contestants()[0]
     work = workloads(sizes)
     if arguments.only:
-        work = [one for one in work if one[0].startswith(tuple(arguments.only.split(",")))]
+        work = [one for one in work if one.title.startswith(tuple(arguments.only.split(",")))]
     if arguments.raw:
         arguments.raw.mkdir(parents=True, exist_ok=True)
-    with server(arguments.latency) as url:
-        prepare(url, ours, sizes)
-        text = markdown(profile_all(url, ours, work, arguments.raw))
+    with server(arguments.latency) as s3:
+        prepare(s3.near, ours, sizes, [who(ours, turn) for turn in range(2)])
+        text = markdown(profile_all(s3, ours, work, arguments.raw))
     print(text)
     if arguments.output:
         (arguments.output / "profiles.md").write_text(text + "\n")

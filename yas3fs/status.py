@@ -33,8 +33,9 @@ def mount_status(
         "rescue_folder": str(volume.parts.rescue.folder),
     }
     if store is not None:
-        found["requests"] = {name: _operation(one) for name, one in store.snapshot().items()}
-        found["errors"] = sum(sum(one["errors"].values()) for one in found["requests"].values())
+        operations = store.snapshot()
+        found["requests"] = {name: _operation(one) for name, one in operations.items()}
+        found["errors"] = sum(one.failures for one in operations.values())
     if cluster is not None:
         found |= _cluster(cluster)
     return found

@@ -184,7 +184,7 @@ def test_what_is_wrong_with_the_mount_point_is_said_before_anything_is_made(life
     assert done.returncode == 2
     assert done.stderr == (
         f"yas3fs: the mount point {life.mountpoint} is not empty: "
-        "empty it, or give --nonempty to cover it\n"
+        "empty it, or set nonempty (--nonempty) to cover it\n"
     )
     assert life.story() == []
 

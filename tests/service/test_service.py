@@ -132,6 +132,13 @@ def content(endpoint: str, key: str) -> bytes:
     return found
 
 
+def test_a_start_without_any_mount_says_why_to_the_end(manager: Manager) -> None:
+    manager.write(bad="s3://nosuchbucket/x")
+    process = manager.start()
+    assert "STATUS=not mounted: wrong bucket: there is no bucket" in manager.until("STOPPING=1")
+    assert process.wait(60) == 1
+
+
 def test_the_life_of_a_service_with_one_mount_that_fails(manager: Manager, endpoint: str) -> None:
     manager.write(one="s3://good/one", two="s3://good/two", bad="s3://nosuchbucket/x")
     manager.start()

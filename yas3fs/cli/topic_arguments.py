@@ -1,4 +1,4 @@
-"""How a sub-command reaches a topic: flags and variables of the options table."""
+"""How a sub-command reaches a topic: by flags, by variables, and by the file of this machine."""
 
 import argparse
 import os
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from yas3fs.config.locations import parse_endpoint
 from yas3fs.config.option import Kind
 from yas3fs.config.options import BY_NAME
+from yas3fs.config.service import load_service
+from yas3fs.config.source import DEFAULT_FILE
 from yas3fs.errors import ConfigError
 from yas3fs.notify.aws import AwsAccess, Clients
 from yas3fs.notify.visitor import Visitor
@@ -27,7 +29,15 @@ _NAMES = (
 
 def declare_topic(parser: argparse.ArgumentParser) -> None:
     """Add what names the topic and how it is reached."""
-    section = parser.add_argument_group("the topic", "also by the environment, as YAS3FS_TOPIC")
+    section = parser.add_argument_group(
+        "the topic",
+        "also by the environment, as YAS3FS_TOPIC; where neither names it, the one of the file",
+    )
+    section.add_argument(
+        "--config", default=DEFAULT_FILE, metavar="FILE",
+        help="file whose mounts have the topic, as far as nothing else is said "
+        "(default: %(default)s)",
+    )  # fmt: skip
     for name in _NAMES:
         option = BY_NAME[name]
         text = (_HELP.get(name) or option.help).replace("%", "%%")
@@ -53,7 +63,11 @@ def visitor_of(
             text = environment[origin] if origin else None
         values[name] = option.default if text is None else option.parse(text, origin)
     if not values["topic"]:
-        raise ConfigError("no topic is named: give --topic ARN or set YAS3FS_TOPIC")
+        values |= {
+            name: found
+            for name, found in _from_file(arguments.config).items()
+            if values[name] == BY_NAME[name].default
+        }
     endpoint = str(values["notify_endpoint"] or "")
     access = AwsAccess(
         endpoint=parse_endpoint(endpoint, "--notify-endpoint") if endpoint else "",
@@ -65,3 +79,17 @@ def visitor_of(
         connect_timeout=float(str(values["connect_timeout"])),
     )
     return Visitor(Clients(access), str(values["topic"]), str(values["region"] or ""))
+
+
+def _from_file(source: str) -> dict[str, object]:
+    """What the mounts of a file say of their topic; ConfigError unless they agree on one."""
+    missing = "no topic is named: give --topic ARN or set YAS3FS_TOPIC"
+    if not os.path.exists(source):
+        raise ConfigError(f"{missing} (there is no {source} to look into either)")
+    mounts = [mount for mount in load_service(source).mounts if mount.topic]
+    if not mounts:
+        raise ConfigError(f"{missing} (no mount of {source} has one either)")
+    topics = sorted({mount.topic for mount in mounts})
+    if len(topics) > 1:
+        raise ConfigError(f"{source} has several topics, give one: --topic {' or '.join(topics)}")
+    return {name: getattr(mounts[0], name) for name in _NAMES}

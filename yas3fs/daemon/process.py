@@ -182,9 +182,9 @@ def _serve(service: Service, requests: Requests, systemd: Systemd, news: _News) 
     return OK
 
 
-def _stop(service: Service, systemd: Systemd) -> None:
+def _stop(service: Service, systemd: Systemd, status: str = "uploading what is due") -> None:
     """Let every mount upload what is due and end."""
-    systemd.stopping("uploading what is due")
+    systemd.stopping(status)
     service.begin_stop()
     for supervisor in service.supervisors():
         supervisor.join()
@@ -198,11 +198,11 @@ def _give_up(service: Service, systemd: Systemd, *, quiet: bool) -> tuple[int, s
         for supervisor in supervisors
         if supervisor.failure is not None
     ]
-    _stop(service, systemd)
     lines = []
     for supervisor, failure in failed:
         lines.append(_accusation(supervisor, failure, alone=len(supervisors) == 1))
         _log_failure(lines[-1], failure, quiet=quiet)
+    _stop(service, systemd, "not mounted: " + "; ".join(lines))
     statuses = {_status(failure) for _, failure in failed}
     return (WRONG_INPUT if statuses == {WRONG_INPUT} else FAILED), "\n".join(lines)
 

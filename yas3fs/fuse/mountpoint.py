@@ -51,7 +51,7 @@ def _check_directory(path: str, *, mkdir: bool, nonempty: bool) -> None:
             occupied = next(names, None) is not None and not nonempty
     except FileNotFoundError:
         raise ConfigError(
-            f"the mount point {path} does not exist: create it, or give --mkdir"
+            f"the mount point {path} does not exist: create it, or set mkdir (--mkdir)"
         ) from None
     except (FileExistsError, NotADirectoryError):
         raise ConfigError(f"the mount point {path} is not a directory") from None
@@ -60,7 +60,8 @@ def _check_directory(path: str, *, mkdir: bool, nonempty: bool) -> None:
         raise MountError(f"the mount point {path} cannot be used: {reason}") from None
     if occupied:
         raise ConfigError(
-            f"the mount point {path} is not empty: empty it, or give --nonempty to cover it"
+            f"the mount point {path} is not empty: "
+            "empty it, or set nonempty (--nonempty) to cover it"
         )
     if os.geteuid() != 0 and not os.access(path, os.W_OK):
         raise MountError(f"{path}: no permission to mount there: it is not writable for you")

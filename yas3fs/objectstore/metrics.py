@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 BOUNDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Upper bounds in seconds of the latency histogram's buckets; one more holds the rest."""
+_ANSWERS = frozenset({"NotFound", "PreconditionFailed", "RangeNotSatisfiable", "Interrupted"})
+"""What a question has for an answer, or the program did not wait for: nothing is wrong then."""
 
 
 @dataclass(slots=True)
@@ -30,6 +32,11 @@ class OperationMetrics:
     slowest: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
     histogram: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+
+    @property
+    def failures(self) -> int:
+        """Errors that somebody should know of: not that there is no such key, for instance."""
+        return sum(count for kind, count in self.errors.items() if kind not in _ANSWERS)
 
 
 class MeteredStore(StoreWrapper):

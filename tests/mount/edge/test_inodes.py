@@ -171,20 +171,20 @@ def test_creating_beside_a_program_that_unlinks_never_fails(mnt: MountProcess) -
 import subprocess, sys
 unlinker = '''
 import os, sys
-for n in range(3000):
+removed = 0
+while removed < 200:
     try: os.unlink(sys.argv[1])
-    except FileNotFoundError: pass
+    except FileNotFoundError: continue
+    removed += 1
 '''
 path = args[0] + "/f"
 other = subprocess.Popen([sys.executable, "-c", unlinker, path])
-wrong, opened = [], 0
+answer = []
 while other.poll() is None:
     try: os.close(os.open(path, os.O_RDWR | os.O_CREAT))
-    except OSError as error: wrong.append(error.errno)
-    opened += 1
-answer = [opened > 100, wrong]
+    except OSError as error: answer.append(error.errno)
 """
-    assert python(program, mnt.mountpoint, timeout=100) == [True, []]
+    assert python(program, mnt.mountpoint, timeout=100) == []
 
 
 def test_a_directory_is_renamed_below_programs_that_write(mnt: MountProcess) -> None:

@@ -240,7 +240,7 @@ def test_warnings_come_before_the_mount(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().err == (
         "yas3fs: warning: --recheck-s3 has no effect any more: use --metadata-ttl, which also "
         "bounds what is missing\n"
-        f"yas3fs: the mount point {tmp_path}/none does not exist: create it, or give --mkdir\n"
+        f"yas3fs: the mount point {tmp_path}/none does not exist: create it, or set mkdir (--mkdir)\n"
     )
 
 

@@ -1,9 +1,15 @@
 """What yas3fsctl refuses, without a network."""
 
+import argparse
+from pathlib import Path
+
 import pytest
 
 from yas3fs.cli.table import show, size
+from yas3fs.cli.topic_arguments import declare_topic, visitor_of
 from yas3fs.cli.yas3fsctl import COMMANDS, main
+from yas3fs.errors import ConfigError
+from yas3fs.notify.visitor import Visitor
 
 ARN = "arn:aws:sns:us-east-1:123456789012:topic"
 
@@ -76,3 +82,52 @@ def test_a_table_has_one_line_for_each_row_whatever_is_in_it() -> None:
 def test_sizes() -> None:
     counts = (0, 1023, 1024, 5 << 20, 3 << 40)
     assert [size(count) for count in counts] == ["0 B", "1023 B", "1.0 KiB", "5.0 MiB", "3.0 TiB"]
+
+
+TWO_MOUNTS = f"""\
+defaults:
+  notify-endpoint: http://127.0.0.1:1
+  mkdir: yes
+mounts:
+  alone:
+    url: s3://bucket/alone
+    mountpoint: /srv/alone
+  shared:
+    url: s3://bucket/shared
+    mountpoint: /srv/shared
+    topic: {ARN}
+    profile: nodes
+"""
+
+
+def visitor(words: list[str]) -> Visitor:
+    parser = argparse.ArgumentParser()
+    declare_topic(parser)
+    return visitor_of(parser.parse_args(words), {})
+
+
+def test_the_topic_of_the_file_is_taken_when_none_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "yas3fs.yaml"
+    file.write_text(TWO_MOUNTS)
+    found = visitor(["--config", str(file)])
+    assert found.topic_arn == ARN
+    assert (found.clients.access.endpoint, found.clients.access.profile) == (
+        "http://127.0.0.1:1",
+        "nodes",
+    )
+    assert visitor(["--config", str(file), "--profile", "me"]).clients.access.profile == "me"
+    named = visitor(["--config", str(file), "--topic", f"{ARN}-2"])
+    assert (named.topic_arn, named.clients.access.profile) == (f"{ARN}-2", "")
+
+
+def test_a_file_with_no_topic_or_several_is_no_help(tmp_path: Path) -> None:
+    file = tmp_path / "yas3fs.yaml"
+    with pytest.raises(ConfigError, match=f"no topic is named.*there is no {file}"):
+        visitor(["--config", str(file)])
+    file.write_text(TWO_MOUNTS.replace(f"topic: {ARN}", "mkdir: no"))
+    with pytest.raises(ConfigError, match=f"no topic is named.*no mount of {file} has one"):
+        visitor(["--config", str(file)])
+    second = f"  third:\n    url: s3://bucket/3\n    mountpoint: /srv/3\n    topic: {ARN}-2\n"
+    file.write_text(TWO_MOUNTS + second)
+    with pytest.raises(ConfigError, match=f"several topics, give one: --topic {ARN} or {ARN}-2"):
+        visitor(["--config", str(file)])

@@ -24,7 +24,7 @@ def test_missing(tmp_path: Path) -> None:
     error = refusal(tmp_path / "none")
     assert isinstance(error, ConfigError)
     assert str(error) == (
-        f"the mount point {tmp_path}/none does not exist: create it, or give --mkdir"
+        f"the mount point {tmp_path}/none does not exist: create it, or set mkdir (--mkdir)"
     )
 
 
@@ -48,7 +48,8 @@ def test_not_empty(tmp_path: Path) -> None:
     error = refusal(tmp_path)
     assert isinstance(error, ConfigError)
     assert str(error) == (
-        f"the mount point {tmp_path} is not empty: empty it, or give --nonempty to cover it"
+        f"the mount point {tmp_path} is not empty: "
+        "empty it, or set nonempty (--nonempty) to cover it"
     )
     prepare(str(tmp_path), mkdir=False, nonempty=True)
 

@@ -1,6 +1,7 @@
 """The bound on requests under way, and the counts."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -10,7 +11,7 @@ from tests.doubles.faults import FaultyStore
 from yas3fs.errors import Interrupted, NotFound
 from yas3fs.objectstore.limit import LimitedStore
 from yas3fs.objectstore.memory import MemoryStore
-from yas3fs.objectstore.metrics import BOUNDS, MeteredStore
+from yas3fs.objectstore.metrics import BOUNDS, MeteredStore, OperationMetrics
 from yas3fs.objectstore.protocol import Headers
 from yas3fs.runtime import interrupts
 from yas3fs.runtime.clock import ManualClock
@@ -95,6 +96,14 @@ def test_counts_bytes_errors_and_latencies() -> None:
     assert (get.calls, get.bytes, dict(get.errors)) == (2, 5, {"NotFound": 1})
     assert found["upload_part"].bytes == 2
     assert all(one.under_way == 0 for one in found.values())
+
+
+def test_an_answer_of_no_is_no_failure() -> None:
+    store = MeteredStore(MemoryStore())
+    with pytest.raises(NotFound):
+        store.head("nothing")
+    assert store.snapshot()["head"].failures == 0
+    assert OperationMetrics(errors=Counter(NotFound=3, TimedOut=2, AccessDenied=1)).failures == 3
 
 
 def test_calls_under_way_are_seen() -> None:
