@@ -3,10 +3,12 @@
 import shutil
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.mount.program import Mounts, python, shell
+from tests.doubles.faulty_proxy import FaultyProxy, Rule, status
+from tests.mount.program import Mounts, eventually, python, shell
 
 SOURCES = Path(sysconfig.get_paths()["stdlib"])
 PARTS = ("asyncio", "email", "json", "concurrent", "importlib", "unittest", "xml", "wsgiref")
@@ -85,6 +87,45 @@ def test_a_library_copied_in_is_the_same_after_a_remount(mounts: Mounts, tree: P
     assert differences(tree, second.mountpoint / "library") == {}
     shell('rm -r "$1"', second.mountpoint / "library", timeout=120)
     assert shell('ls -A "$1"', second.mountpoint) == ""
+
+
+FILLED = """
+import threading
+root = args[0]
+os.makedirs(root + "/tree/sub")
+def fill(n):
+    for m in range(n, 200, 8):
+        open(f"{root}/tree/{m}", "w").write("x"); open(f"{root}/tree/sub/{m}", "w").write("y")
+threads = [threading.Thread(target=fill, args=(n,)) for n in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+answer = len(os.listdir(root + "/tree"))
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ['rm -rf "$1/tree"', 'find "$1/tree" -delete', 'rm -r "$1"/tree/*; rmdir "$1/tree"']
+)
+def test_a_tree_that_was_removed_is_gone_from_the_bucket(mounts: Mounts, s3: Any, how: str) -> None:
+    mount = mounts()
+    assert python(FILLED, mount.mountpoint) == 201
+    shell(how, mount.mountpoint)
+    listed = s3.list_objects_v2(Bucket=mount.bucket, Prefix="data/tree")
+    assert listed["KeyCount"] == 0
+
+
+def test_a_tree_that_s3_keeps_is_there_again_and_rm_says_why(
+    mounts: Mounts, proxy: FaultyProxy
+) -> None:
+    mount = mounts("--retry-budget", 2, endpoint=proxy.endpoint)
+    assert python(FILLED, mount.mountpoint) == 201
+    proxy.add(Rule(status(403, "AccessDenied"), method="POST", times=100))
+    said = shell('rm -rf "$1/tree" 2>&1 || true', mount.mountpoint)
+    assert "tree/sub': Permission denied" in said
+    count = 'ls "$1/tree" "$1/tree/sub" | grep -c "[0-9]$"'
+    eventually(lambda: int(shell(count, mount.mountpoint)) == 398 or None, what="398 names")
+    proxy.clear()
+    shell('rm -r "$1/tree"; [ ! -e "$1/tree" ]', mount.mountpoint)
 
 
 def test_rsync_transfers_nothing_the_second_time(mounts: Mounts, tree: Path) -> None:

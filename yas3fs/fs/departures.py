@@ -70,6 +70,24 @@ class Departures:
             self._busy.add(key)
         self._delete(key)
 
+    def begin(self, keys: list[str]) -> list[str]:
+        """Those of ``keys`` that are to go, which the caller deletes now; :meth:`ended` follows."""
+        with self._changed:
+            going = [
+                key
+                for key in keys
+                if key in self._dying and key not in self._busy and key not in self._failed
+            ]
+            self._busy.update(going)
+            return going
+
+    def ended(self, keys: list[str]) -> None:
+        """They are deleted, or stay and are shown again."""
+        with self._changed:
+            self._busy.difference_update(keys)
+            self._dying.difference_update(keys)
+            self._changed.notify_all()
+
     def _delete(self, key: str) -> None:
         failed: Yas3fsError | None = None
         try:

@@ -1,12 +1,13 @@
 """Files that are open: from a path to an inode, and what inodes and handles ask in return."""
 
+import contextlib
 import os
 import stat
 import threading
 from weakref import WeakSet
 
 from yas3fs.cache.memory import Version
-from yas3fs.errors import Exists, IsADirectory, NoEntry, NoSpace, TooManyLinks
+from yas3fs.errors import Exists, IsADirectory, NoEntry, NoSpace, TooManyLinks, Yas3fsError
 from yas3fs.fs.entries import NEVER, Directory, Entry
 from yas3fs.fs.handles import FileHandle
 from yas3fs.fs.inode import Inode
@@ -293,6 +294,8 @@ class OpenFiles:
 
     def drain(self) -> int:
         """Upload and delete what is left; returns how many files could not be uploaded."""
+        with contextlib.suppress(Yas3fsError):  # it is in the log
+            self._volume.removals.settle("/")
         self._volume.departures.drain()
         left = 0
         with self._volume.names.lock:

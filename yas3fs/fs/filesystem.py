@@ -12,6 +12,7 @@ from yas3fs.errors import (
     InvalidArgument,
     IsADirectory,
     NotADirectory,
+    NotEmpty,
     NotFound,
     NotPermitted,
     PreconditionFailed,
@@ -75,7 +76,8 @@ class Filesystem:
 
     def opendir(self, path: str) -> DirectoryHandle:
         """As opendir(3)."""
-        return DirectoryHandle(path, self.volume.discovery.directory(path), self._list_names)
+        directory = self.volume.discovery.directory(path)
+        return DirectoryHandle(path, directory, self._list_names, self.volume.removals)
 
     def _list_names(self, path: str) -> list[str]:
         names = self.volume.discovery.read_directory(path)
@@ -185,7 +187,7 @@ class Filesystem:
     # -- removing --------------------------------------------------------------------------
 
     def unlink(self, path: str) -> None:
-        """As unlink(2); the object is gone when this returns."""
+        """As unlink(2); the object is gone when this returns, but see :mod:`removals`."""
         with self.volume.claims.claim(path):
             entry = self.volume.lookup(path)
             if isinstance(entry, Directory):
@@ -195,7 +197,7 @@ class Filesystem:
                 self.volume.keep_parent(path, parent)
                 key = self.volume.keys.file(path)
                 if inode is None:
-                    self.volume.delete(path, key)
+                    self._remove(path, key, parent)
                 else:
                     with inode.lock:  # nothing is uploaded between the deletion and the name's end
                         if inode.opens:
@@ -207,21 +209,49 @@ class Filesystem:
                 self.volume.parts.cache.forget(self.volume.version_of(path, entry))
                 self.volume.touch(parent)
 
+    def _remove(self, path: str, key: str, parent: Directory) -> None:
+        removals = self.volume.removals
+        if removals.goes_on(parent):
+            removals.add(path, key)
+        else:
+            self.volume.delete(path, key)
+            removals.has_begun(parent)
+
     def rmdir(self, path: str) -> None:
         """As rmdir(2)."""
         if path == "/":
             raise InvalidArgument(path)
+        removals = self.volume.removals
         with self.volume.claims.claim(path, tree=True):
             directory = self.volume.lookup(path)
             if not isinstance(directory, Directory):
                 raise NotADirectory(path)
-            self.volume.check_empty(path, directory)
+            marker = self.volume.keys.marker(path)
+            together, failed = removals.has_below(path), removals.failed(path)
+            try:
+                self.volume.check_empty(path, directory)
+            except NotEmpty:
+                removals.settle(path)  # tells why, if that is what failed
+                raise
+            removals.excuse(failed)
             with self.volume.held_directory(path) as parent:
                 self.volume.keep_parent(path, parent)
-                self.volume.delete(path, self.volume.keys.marker(path))
+                if together:
+                    self._remove_with_names(path, marker)
+                else:
+                    self.volume.delete(path, marker)
                 self.volume.names.remove(parent, name_of(path))
                 self.volume.names.uncover(parent, directory)
                 self.volume.touch(parent)
+
+    def _remove_with_names(self, path: str, marker: str) -> None:
+        """Delete a directory's marker together with what is still to go below it."""
+        self.volume.removals.add(path, marker)
+        try:
+            self.volume.removals.settle(path)
+        except BaseException:
+            self.volume.forget(path)
+            raise
 
     # -- attributes ------------------------------------------------------------------------
 

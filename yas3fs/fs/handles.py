@@ -9,6 +9,7 @@ from typing import Protocol
 from yas3fs.errors import BadHandle, NotFound, PreconditionFailed
 from yas3fs.fs.entries import Directory
 from yas3fs.fs.inode import Inode
+from yas3fs.fs.removals import Removals
 from yas3fs.fs.types import Attributes, DirectoryEntry
 from yas3fs.prefetch.readahead import ReadAhead
 from yas3fs.runtime import interrupts
@@ -141,12 +142,18 @@ class DirectoryHandle:
     """One open directory: a snapshot of its names, with attributes as known when they are read."""
 
     def __init__(
-        self, path: str, directory: Directory, list_names: Callable[[str], list[str]]
+        self,
+        path: str,
+        directory: Directory,
+        list_names: Callable[[str], list[str]],
+        removals: Removals,
     ) -> None:
         self._path = path
         self._directory = directory
         self._list_names = list_names
+        self._removals = removals
         self._names: list[str] | None = None
+        removals.hold(directory)
 
     def entries(self, offset: int) -> Iterator[DirectoryEntry]:
         """Entries from the ``offset``-th on; reading from 0 again (rewinddir) lists anew."""
@@ -165,6 +172,11 @@ class DirectoryHandle:
     def getattr(self) -> Attributes:
         return self._directory.attributes()
 
+    def fsync(self) -> None:
+        """As fsync(2) of a directory: what has gone from it is gone from the store."""
+        self._removals.settle(self._path)
+
     def release(self) -> None:
-        """Nothing is held."""
+        """The last descriptor is closed; called once."""
         self._names = None
+        self._removals.let_go(self._directory)

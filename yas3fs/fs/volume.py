@@ -20,6 +20,7 @@ from yas3fs.fs.handles import FileHandle
 from yas3fs.fs.inode import Inode
 from yas3fs.fs.keys import KeyMap, check_names, parent_of
 from yas3fs.fs.namespace import Namespace, has_local_content, walk_paths
+from yas3fs.fs.removals import Removals
 from yas3fs.fs.types import Attributes, Caller
 from yas3fs.objectstore.protocol import Headers, ObjectStore, Written
 from yas3fs.prefetch.reader import Reader
@@ -94,6 +95,7 @@ class Volume:
             fetch=parts.reader.fetch_small,
         )
         self.departures = Departures(parts.store, self.discovery.dying)
+        self.removals = Removals(parts.store, self.departures, self.forget)
         self.outdated: dict[str, list[Inode]] = {}
         """Inodes that were replaced elsewhere while they were open, by path."""
 
@@ -172,7 +174,7 @@ class Volume:
         marker = self.keys.marker(path)
         token = ""
         while True:
-            page = self.store.list_page(self.keys.children(path), token=token, limit=100)
+            page = self.store.list_page(self.keys.children(path), token=token, limit=1000)
             for listed in page.objects:
                 if listed.key != marker and listed.key not in self.discovery.dying:
                     raise NotEmpty(path)

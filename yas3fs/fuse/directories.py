@@ -88,7 +88,11 @@ class DirectoryCallbacks:
         if directory is not None:
             directory.handle.release()
 
-    def fsyncdir(self, _request: int, _node: int, _data_only: int, _info: int) -> int:
+    def fsyncdir(self, _request: int, _node: int, _data_only: int, info: int) -> int:
+        directory = self._directory(info)
+        if directory is None:
+            return errno.EBADF
+        directory.handle.fsync()
         return 0
 
     # -- reading -----------------------------------------------------------------------------

@@ -118,6 +118,9 @@ class MemoryDirectory:
     def getattr(self) -> Attributes:
         return self.filesystem.attributes_of(self.node)
 
+    def fsync(self) -> None:
+        self.filesystem.counts["fsyncdir"] += 1
+
     def release(self) -> None:
         self.filesystem.counts["releasedir"] += 1
 

@@ -3,15 +3,11 @@
 import os
 import stat
 import threading
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.doubles.faults import FaultyStore
 from tests.functional.core import CALLER, MIB, Core
+from tests.unit.fs.bench import Bench
 from yas3fs.errors import (
     AccessDenied,
     NoEntry,
@@ -22,42 +18,9 @@ from yas3fs.errors import (
 )
 from yas3fs.fs.handles import FileHandle
 from yas3fs.fs.types import Changes
-from yas3fs.objectstore.memory import MemoryStore
 from yas3fs.objectstore.protocol import Headers
-from yas3fs.runtime.clock import ManualClock
 
 CREATE = os.O_RDWR | os.O_CREAT
-
-
-class Bench:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = ManualClock()
-        self.memory = MemoryStore(self.clock)
-        self.store = FaultyStore(self.memory)
-        self.cores: list[Core] = []
-
-    def mount(self, **settings: Any) -> Core:
-        folder = self.folder / str(len(self.cores))
-        core = Core(self.store, folder, clock=self.clock, **{"ttl": 30.0, **settings})
-        self.cores.append(core)
-        return core
-
-    def cost(self, work: Any) -> Counter[str]:
-        before = Counter(self.store.calls)
-        work()
-        return Counter(self.store.calls) - before
-
-    def body(self, key: str) -> bytes:
-        return self.memory._objects[key].body
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    for core in made.cores:
-        core.end()
 
 
 def create(core: Core, path: str, data: bytes, flags: int = 0) -> FileHandle:
