@@ -52,11 +52,11 @@ def _script(body: str, count: int, *, threads: bool = False) -> list[str]:
 
 
 def _create(name: str) -> str:
-    return f"def f(i):\n  with open('{name}-{{who}}-%d' % i, 'wb') as o: o.write(b'x' * 4096)"
+    return f"def f(i):\n  with open('{name}-{{who}}/%d' % i, 'wb') as o: o.write(b'x' * 4096)"
 
 
 def _read(name: str) -> str:
-    return f"def f(i):\n  with open('{name}-%d' % i, 'rb') as o: assert len(o.read()) == 4096"
+    return f"def f(i):\n  with open('{name}/%d' % i, 'rb') as o: assert len(o.read()) == 4096"
 
 
 _MISSING = (
@@ -139,8 +139,10 @@ def prepare(s3: Server, maker: Contestant, sizes: Sizes, whose: list[str]) -> No
              "status=none"], check=True,
         )  # fmt: skip
         folders = [(f"tree/{number}", sizes.files) for number in range(sizes.folders)]
-        for kind in ("doomed", "moved", "removed"):
-            folders += [(f"{kind}-{who}", sizes.deleted) for who in whose]
+        folders += [("cold", sizes.small), ("hot", sizes.hot)]
+        for who in whose:
+            folders += [(f"{kind}-{who}", 0) for kind in ("small", "wide")]
+            folders += [(f"{kind}-{who}", sizes.deleted) for kind in ("doomed", "moved", "removed")]
 
         def fill(folder: tuple[str, int]) -> None:
             name, count = folder
@@ -148,10 +150,5 @@ def prepare(s3: Server, maker: Contestant, sizes: Sizes, whose: list[str]) -> No
             for number in range(count):
                 Path(mount.path, name, str(number)).write_bytes(b"x" * 4096)
 
-        def write(name: str) -> None:
-            Path(mount.path, name).write_bytes(b"x" * 4096)
-
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(fill, folders))
-            list(pool.map(write, (f"cold-{number}" for number in range(sizes.small))))
-            list(pool.map(write, (f"hot-{number}" for number in range(sizes.hot))))

@@ -96,6 +96,10 @@ class Discovery:
         """Confirmed within ``ttl``, or after ``since`` (when the question was asked)."""
         return checked != NEVER and (checked >= since or self._now() - checked <= self.ttl * 1000)
 
+    def is_listed(self, directory: Directory) -> bool:
+        """Whether what is known of the directory's names needs no request."""
+        return self._fresh(directory.complete_at)
+
     def believed(self, entry: Entry, since: int = FOREVER) -> bool:
         """Whether the entry's attributes need no request."""
         return has_local_content(entry) or (entry.known and self._fresh(entry.checked, since))

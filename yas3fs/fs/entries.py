@@ -197,7 +197,10 @@ class Directory(Entry):
         "opened",
         "scan",
         "shadows",
+        "shown",
+        "shown_at",
         "unseen",
+        "version",
     )
 
     def __init__(self, mode: int = stat.S_IFDIR) -> None:
@@ -217,6 +220,11 @@ class Directory(Entry):
         """Whether a listing had a file of the same name, which is not shown beside it."""
         self.unseen = False
         """Whether keys lie below that cannot be file names."""
+        self.version = 0
+        """Moves whenever the names do, or what they stand for."""
+        self.shown = -1
+        """The version of which the kernel keeps the names, and when (ms) it was told them."""
+        self.shown_at = NEVER
 
     def attributes(self) -> Attributes:
         found = super().attributes()

@@ -21,6 +21,7 @@ from yas3fs.errors import (
 from yas3fs.fs.entries import Directory
 from yas3fs.fs.files import OpenFiles
 from yas3fs.fs.handles import DirectoryHandle, FileHandle
+from yas3fs.fs.kept import Snapshot
 from yas3fs.fs.keys import join, name_of
 from yas3fs.fs.moves import Moves
 from yas3fs.fs.namespace import has_local_content
@@ -77,14 +78,15 @@ class Filesystem:
     def opendir(self, path: str) -> DirectoryHandle:
         """As opendir(3)."""
         directory = self.volume.discovery.directory(path)
-        return DirectoryHandle(path, directory, self._list_names, self.volume.removals)
+        kept, removals = self.volume.kept, self.volume.removals
+        return DirectoryHandle(path, directory, self._list_names, kept, removals)
 
-    def _list_names(self, path: str) -> list[str]:
+    def _list_names(self, path: str) -> Snapshot:
         names = self.volume.discovery.read_directory(path)
         if self.volume.settings.prefetch:
             self._prefetch_content(path)
         self.volume.names.trim()
-        return names
+        return self.volume.kept.snapshot(path, names)
 
     def _prefetch_content(self, path: str) -> None:
         directory = self.volume.discovery.directory(path)

@@ -9,6 +9,7 @@ from typing import Protocol
 from yas3fs.errors import BadHandle, NotFound, PreconditionFailed
 from yas3fs.fs.entries import Directory
 from yas3fs.fs.inode import Inode
+from yas3fs.fs.kept import KeptListings, Snapshot
 from yas3fs.fs.removals import Removals
 from yas3fs.fs.types import Attributes, DirectoryEntry
 from yas3fs.prefetch.readahead import ReadAhead
@@ -139,35 +140,51 @@ class FileHandle:
 
 
 class DirectoryHandle:
-    """One open directory: a snapshot of its names, with attributes as known when they are read."""
+    """One open directory: a snapshot of its names, with attributes as known when they are read.
+
+    ``keep_cache``: the names that the kernel has are still right; None: it must not keep any.
+    """
 
     def __init__(
         self,
         path: str,
         directory: Directory,
-        list_names: Callable[[str], list[str]],
+        list_names: Callable[[str], Snapshot],
+        kept: KeptListings,
         removals: Removals,
     ) -> None:
         self._path = path
         self._directory = directory
         self._list_names = list_names
+        self._kept = kept
         self._removals = removals
-        self._names: list[str] | None = None
+        self._shown = kept.open(path, directory)
+        self._alone = kept.is_alone(directory)
+        self._has_types = False
+        """Whether all names were read so far, each with its type."""
+        self.keep_cache = self._shown is not None if kept.may_be_kept else None
         removals.hold(directory)
 
     def entries(self, offset: int) -> Iterator[DirectoryEntry]:
         """Entries from the ``offset``-th on; reading from 0 again (rewinddir) lists anew."""
-        if self._names is None or offset == 0:
-            self._names = self._list_names(self._path)
+        if self._shown is None or offset == 0:
+            self._shown = self._list_names(self._path)
         children = self._directory.children
-        names = self._names
+        names, version = self._shown
+        if offset == 0:
+            self._has_types = True
         for index in range(offset, len(names)):
             name = names[index]
             entry = children.get(name)
             if entry is None:
+                self._has_types = False
                 yield DirectoryEntry(name, 0, None)
             else:
+                if not entry.mode:
+                    self._has_types = False
                 yield DirectoryEntry(name, entry.mode, entry.attributes() if entry.known else None)
+        if self._has_types and self._alone:
+            self._kept.was_read(self._directory, version)
 
     def getattr(self) -> Attributes:
         return self._directory.attributes()
@@ -178,5 +195,6 @@ class DirectoryHandle:
 
     def release(self) -> None:
         """The last descriptor is closed; called once."""
-        self._names = None
+        self._shown = None
+        self._kept.close(self._directory)
         self._removals.let_go(self._directory)

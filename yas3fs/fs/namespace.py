@@ -84,6 +84,7 @@ class Namespace:
                 self._count += 1
                 directory.folders += isinstance(entry, Directory)
                 directory.children[name] = entry
+                directory.version += 1
             if touch:
                 self._touch(directory, name)
 
@@ -94,6 +95,7 @@ class Namespace:
                 self._touch(directory, name)
             entry = directory.children.pop(name, None)
             if entry is not None:
+                directory.version += 1
                 self._left(directory, entry)
             return entry
 
@@ -380,6 +382,7 @@ class Namespace:
                 self._count -= 1
                 self._recent.pop(id(entry), None)
         directory.children = kept
+        directory.version += 1
         directory.folders = sum(isinstance(entry, Directory) for entry in kept.values())
         directory.complete_at = NEVER
         directory.scan = None

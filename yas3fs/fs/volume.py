@@ -18,6 +18,7 @@ from yas3fs.fs.discovery import Discovery
 from yas3fs.fs.entries import Directory, Entry
 from yas3fs.fs.handles import FileHandle
 from yas3fs.fs.inode import Inode
+from yas3fs.fs.kept import KeptListings
 from yas3fs.fs.keys import KeyMap, check_names, parent_of
 from yas3fs.fs.namespace import Namespace, has_local_content, walk_paths
 from yas3fs.fs.removals import Removals
@@ -93,6 +94,9 @@ class Volume:
             changed=self._changed_elsewhere,
             started=parts.clock.time(),
             fetch=parts.reader.fetch_small,
+        )
+        self.kept = KeptListings(
+            self.names, self.discovery, lambda path: invalidate(path, False), self.now_ms
         )
         self.departures = Departures(parts.store, self.discovery.dying)
         self.removals = Removals(parts.store, self.departures, self.forget)
@@ -342,8 +346,10 @@ class Volume:
         self.names.forget_below(path)
         above = self.names.forget_above(path)
         self.invalidate(path, True)
+        self.kept.doubt(parent_of(path))
         for directory in above:
             self.invalidate(directory, False)
+            self.kept.doubt(parent_of(directory))
 
     def known_below(self, path: str) -> list[tuple[str, Entry]]:
         with self.names.lock:
@@ -356,6 +362,7 @@ class Volume:
         if inode is not None and not inode.has_unsaved and self.names.known(path) is not before:
             self.supersede(path, inode)
         self.invalidate(path, False)
+        self.kept.doubt(parent_of(path))
 
     def supersede(self, path: str, inode: Inode) -> None:
         inode.superseded = True
