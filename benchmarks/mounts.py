@@ -8,14 +8,27 @@ import argparse
 import json
 import statistics
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bare_client import bare_read
 from cluster import cpu_model
-from contestants import Contestant, Mounted, Server, contestants, server
-from workloads import FAR, NEAR, Sizes, Workload, prepare, workloads
+from contestants import (
+    BUCKET,
+    KEY_ID,
+    SECRET,
+    Contestant,
+    Mounted,
+    Server,
+    contestants,
+    server,
+    wait_until,
+)
+from workloads import FAR, NEAR, Sizes, Stored, Workload, prepare, workloads
 
 
 def drop_caches() -> None:
@@ -23,17 +36,88 @@ def drop_caches() -> None:
     Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
-def measure(mount: Mounted, command: list[str]) -> dict[str, float] | None:
-    """Seconds, CPU seconds of the mount and its peak memory; None when the command failed."""
+PROGRAMS = (
+    [sys.executable, "-c", "import concurrent.futures, os, random"],
+    *([name, "--version"] for name in ("cat", "dd", "find", "head", "ls", "mv", "rm")),
+    ["sh", "-c", ":"],
+)
+"""What workloads are made of: dropping the kernel's caches throws it out as well."""
+LATE = 0.05
+"""Seconds; finding out takes some milliseconds."""
+SECONDS = 600.0
+"""For the longest workload; who needs more has failed."""
+
+
+class Bucket:
+    """What is really in it, asked without latency."""
+
+    def __init__(self, s3: Server) -> None:
+        import boto3
+
+        self._client = boto3.client(
+            "s3",
+            endpoint_url=s3.near_url,
+            region_name="us-east-1",
+            aws_access_key_id=KEY_ID,
+            aws_secret_access_key=SECRET,
+            verify=str(s3.certificate) if s3.certificate else None,
+        )
+
+    def files(self, prefix: str) -> dict[str, tuple[int, str]]:
+        """Size and ETag of what is below it, but for directories."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        return {
+            one["Key"]: (one["Size"], one["ETag"])
+            for page in pages
+            for one in page.get("Contents", [])
+            if not one["Key"].endswith("/")
+        }
+
+    def has(self, wanted: Stored, before: dict[str, tuple[int, str]]) -> bool:
+        found = self.files(wanted.prefix)
+        if wanted.anew and found == before:
+            return False
+        return (len(found), sum(size for size, _ in found.values())) == (wanted.count, wanted.size)
+
+
+def _run(command: list[str], folder: str) -> int:
+    """The exit status; a wait with a timeout would look every 50 ms only."""
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    timer = threading.Timer(SECONDS, process.kill)
+    timer.start()
+    try:
+        return process.wait()
+    finally:
+        timer.cancel()
+
+
+def measure(
+    mount: Mounted, bucket: Bucket, command: list[str], stored: Stored | None
+) -> dict[str, float] | None:
+    """Seconds, CPU seconds of the mount and its peak memory; None when it failed.
+
+    ``late`` is how many of the seconds passed after the command had ended.
+    """
+    before = bucket.files(stored.prefix) if stored is not None and stored.anew else {}
     cpu, started = mount.cpu(), time.perf_counter()
-    done = subprocess.run(
-        command, cwd=mount.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        check=False, timeout=600,
-    )  # fmt: skip
-    seconds = time.perf_counter() - started
-    if done.returncode:
+    failed = _run(command, mount.path)
+    seconds = ended = time.perf_counter() - started
+    if failed:
         return None
-    return {"seconds": seconds, "cpu": mount.cpu() - cpu, "memory": mount.memory()}
+    if stored is not None and not bucket.has(stored, before):
+        try:
+            wait_until(lambda: bucket.has(stored, before), "what was stored", SECONDS)
+        except RuntimeError:
+            return None
+        seconds = time.perf_counter() - started
+    return {
+        "seconds": seconds,
+        "late": seconds - ended,
+        "cpu": mount.cpu() - cpu,
+        "memory": mount.memory(),
+    }
 
 
 Results = dict[str, dict[str, list[dict[str, float] | None]]]
@@ -48,15 +132,22 @@ def run_all(
 ) -> Results:
     """Every workload on every contestant, ``runs`` times, the contestants in turn."""
     results: Results = {one.title: {c.name: [] for c in fighters} for one in work}
+    bucket = Bucket(s3)
     for run in range(runs):
         for group in groups(work):
             for fighter in fighters:
                 drop_caches()
                 entrant = fighter if group[0].attributes else fighter.without_attributes()
                 with entrant.mounted(s3) as mount:
+                    for words in PROGRAMS:
+                        subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
                     for one in group:
                         words = [word.replace("{who}", who(fighter, run)) for word in one.command]
-                        results[one.title][fighter.name].append(measure(mount, words))
+                        stored = one.stored and replace(
+                            one.stored, prefix=one.stored.prefix.replace("{who}", who(fighter, run))
+                        )
+                        found = measure(mount, bucket, words, stored)
+                        results[one.title][fighter.name].append(found)
             say(f"run {run + 1}: {group[0].title}")
     return results
 
@@ -95,13 +186,16 @@ def medians(results: Results) -> dict[str, dict[str, dict[str, float]]]:
             if good and len(good) == len(runs):
                 table[title][name] = {
                     key: statistics.median(figures[key] for figures in good)
-                    for key in ("seconds", "cpu", "memory")
+                    for key in ("seconds", "late", "cpu", "memory")
                 }
     return table
 
 
 def markdown(table: dict[str, dict[str, dict[str, float]]], names: list[str]) -> str:
-    """One row for each workload: seconds (CPU seconds of the mount), and yas3fs's ratio."""
+    """One row for each workload: seconds (CPU seconds of the mount), and yas3fs's ratio.
+
+    A star: the command ended before the bucket had what it wrote.
+    """
     lines = [
         "| workload | " + " | ".join(names) + " | " +
         " | ".join(f"yas3fs / {n}" for n in names[1:]) + " |",
@@ -110,7 +204,9 @@ def markdown(table: dict[str, dict[str, dict[str, float]]], names: list[str]) ->
     for title, row in table.items():
         ours = row.get("yas3fs", {}).get("seconds")
         cells = [
-            f"{row[n]['seconds']:.3f} ({row[n]['cpu']:.2f})" if n in row else "failed"
+            f"{row[n]['seconds']:.3f} ({row[n]['cpu']:.2f}){'*' * (row[n]['late'] > LATE)}"
+            if n in row
+            else "failed"
             for n in names
         ]
         ratios = [

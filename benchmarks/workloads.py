@@ -30,17 +30,29 @@ FAR = Sizes(512, 100, 200, 200, 400, 10)
 
 @dataclass(frozen=True)
 class Workload:
-    """``{who}`` in the command stands for the contestant and the run, where each needs its own.
+    """``{who}`` in texts stands for the contestant and the run, where each needs its own.
 
     ``fresh``: in a mount that was started for it, with nothing cached. ``attributes``: whether the
     mount shows modes and owners (yas3fs and s3fs read them from the objects' metadata, one request
-    each; where it is False, yas3fs runs with ``--no-metadata``).
+    each; where it is False, yas3fs runs with ``--no-metadata``). ``stored``: the clock stops when
+    the bucket has it.
     """
 
     title: str
     command: list[str]
     fresh: bool = True
     attributes: bool = True
+    stored: "Stored | None" = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """So many files below a prefix, with so many bytes; ``anew``: not the version of before."""
+
+    prefix: str
+    count: int
+    size: int
+    anew: bool = False
 
 
 _THREADED = "from concurrent.futures import ThreadPoolExecutor as T\nlist(T(16).map(f, range({n})))"
@@ -91,12 +103,19 @@ def workloads(sizes: Sizes) -> list[Workload]:
 
     return [
         Workload(
-            f"write {large} MiB, durable at close",
+            f"write {large} MiB",
             ["dd", "if=/dev/zero", "of=written-{who}", "bs=1M", f"count={large}", "status=none"],
+            stored=Stored("written-{who}", 1, large << 20),
         ),
-        Workload(f"create {small} x 4 KiB", _script(_create("small"), small)),
         Workload(
-            f"create {small} x 4 KiB, 16 threads", _script(_create("wide"), small, threads=True)
+            f"create {small} x 4 KiB",
+            _script(_create("small"), small),
+            stored=Stored("small-{who}/", small, small * 4096),
+        ),
+        Workload(
+            f"create {small} x 4 KiB, 16 threads",
+            _script(_create("wide"), small, threads=True),
+            stored=Stored("wide-{who}/", small, small * 4096),
         ),
         Workload("first 4 KiB, cold", ["head", "-c", "4096", "large"]),
         Workload(f"read {large} MiB, cold", ["cat", "large"]),
@@ -118,13 +137,31 @@ def workloads(sizes: Sizes) -> list[Workload]:
         Workload("ls -lR, cold", tree),
         Workload("ls -lR, again", tree, fresh=False),
         Workload("ls -lR, cold, no attributes", tree, attributes=False),
-        Workload(f"append 1 byte to {large} MiB", ["sh", "-c", "printf x >> written-{who}"]),
-        Workload(f"change 1 byte within {large} MiB", [*python, _PATCH.format(mib=large)]),
         Workload(
-            f"unlink {deleted}", _script("def f(i): os.unlink('doomed-{who}/%d' % i)", deleted)
+            f"append 1 byte to {large} MiB",
+            ["sh", "-c", "printf x >> written-{who}"],
+            stored=Stored("written-{who}", 1, (large << 20) + 1),
         ),
-        Workload(f"mv a directory of {deleted}", ["mv", "moved-{who}", "moved-{who}-"]),
-        Workload(f"rm -rf of {deleted}", ["rm", "-rf", "removed-{who}"]),
+        Workload(
+            f"change 1 byte within {large} MiB",
+            [*python, _PATCH.format(mib=large)],
+            stored=Stored("written-{who}", 1, (large << 20) + 1, anew=True),
+        ),
+        Workload(
+            f"unlink {deleted}",
+            _script("def f(i): os.unlink('doomed-{who}/%d' % i)", deleted),
+            stored=Stored("doomed-{who}/", 0, 0),
+        ),
+        Workload(
+            f"mv a directory of {deleted}",
+            ["mv", "moved-{who}", "target-{who}"],
+            stored=Stored("target-{who}/", deleted, deleted * 4096),
+        ),
+        Workload(
+            f"rm -rf of {deleted}",
+            ["rm", "-rf", "removed-{who}"],
+            stored=Stored("removed-{who}/", 0, 0),
+        ),
     ]
 
 
