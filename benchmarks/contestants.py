@@ -194,6 +194,14 @@ class Mounted:
         return 0.0
 
 
+def on_another_python(path: str) -> Contestant:
+    """yas3fs run by another interpreter, which has its dependencies."""
+    program = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
+    done = subprocess.run([path, "-c", program], check=True, capture_output=True, text=True)
+    ours = contestants()[0]
+    return replace(ours, name=f"yas3fs-{done.stdout.strip()}", command=[path, *ours.command[1:]])
+
+
 def contestants() -> list[Contestant]:
     """Those that are installed; the first is yas3fs."""
     ours = [sys.executable, "-m", "yas3fs", "-f", f"s3://{BUCKET}", "{mnt}",

@@ -25,6 +25,7 @@ from contestants import (
     Mounted,
     Server,
     contestants,
+    on_another_python,
     server,
     wait_until,
 )
@@ -253,6 +254,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", help="comma-separated contestants")
     parser.add_argument("--work", help="workloads whose titles begin so, separated by semicolons")
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="PATH",
+        help="another interpreter that runs yas3fs, too",
+    )  # fmt: skip
     parser.add_argument("--latency", type=float, default=0.0, help="milliseconds to the server")
     parser.add_argument("--tls", action="store_true", help="the server speaks https")
     parser.add_argument("--output", type=Path)
@@ -260,6 +265,7 @@ def main() -> None:
     fighters = contestants()
     if arguments.only:
         fighters = [c for c in fighters if c.name in arguments.only.split(",")]
+    fighters += [on_another_python(path) for path in arguments.python]
     names = [fighter.name for fighter in fighters]
     sizes, name = (FAR, "mounts-far") if arguments.latency else (NEAR, "mounts")
     name += "-tls" if arguments.tls else ""

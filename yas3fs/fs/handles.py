@@ -14,6 +14,7 @@ from yas3fs.fs.removals import Removals
 from yas3fs.fs.types import Attributes, DirectoryEntry
 from yas3fs.prefetch.readahead import ReadAhead
 from yas3fs.runtime import interrupts
+from yas3fs.runtime.memory import Room, Send
 
 
 class _Opener(Protocol):
@@ -71,23 +72,30 @@ class FileHandle:
 
     def read_into(self, target: memoryview, offset: int) -> int:
         """Bytes copied into ``target``, short only at the end; raises StaleHandle, StoreError."""
+        return self._read(lambda inode: inode.read_into(target, offset, self._ahead))
+
+    def send(self, size: int, offset: int, room: Room, send: Send) -> None:
+        """As :meth:`read_into`; ``send`` gets the bytes where they are, once."""
+        self._read(lambda inode: inode.send(size, offset, self._ahead, room, send))
+
+    def _read(self, read: Callable[[Inode], int]) -> int:
         if not self.begun:
             with self._alone():
-                return self._read_first(target, offset)
+                return self._read_first(read)
         inode = self.inode
         try:
-            return inode.read_into(target, offset, self._ahead)
+            return read(inode)
         except (NotFound, PreconditionFailed) as error:
             self._opener.outdated(inode)
             raise inode.stale() from error
 
-    def _read_first(self, target: memoryview, offset: int) -> int:
+    def _read_first(self, read: Callable[[Inode], int]) -> int:
         while True:
             inode = self.inode
             try:
                 if inode.superseded and not self.begun and self._opener.reopened(self):
                     continue
-                count = inode.read_into(target, offset, self._ahead)
+                count = read(inode)
             except (NotFound, PreconditionFailed) as error:
                 if not self.begun and self._opener.reopened(self):
                     continue

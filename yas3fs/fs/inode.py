@@ -11,6 +11,7 @@ and is held while an upload runs, so that what is sent is one moment's content.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from yas3fs.cache.memory import MemoryCache, Version
@@ -31,11 +32,13 @@ from yas3fs.prefetch.readahead import ReadAhead
 from yas3fs.prefetch.reader import Reader
 from yas3fs.runtime import interrupts
 from yas3fs.runtime.locks import InterruptibleLock
+from yas3fs.runtime.memory import Room, Send
 from yas3fs.writeback.staging import Staging
 from yas3fs.writeback.upload import Condition, Stream, Uploader
 
 _log = logging.getLogger(__name__)
 
+_NOTHING = Version("", "", 0)
 _KEPT_AFTER_UPLOAD = 1024 * 1024
 """Content up to this size stays in the memory cache when it was uploaded: it is at hand."""
 
@@ -113,21 +116,39 @@ class Inode:
 
     def read_into(self, target: memoryview, offset: int, ahead: ReadAhead | None) -> int:
         """Copy bytes from ``offset``; NotFound or PreconditionFailed when the version is gone."""
-        staging = self.staging
-        if staging is not None:
-            return staging.read_into(target, offset)
-        version = self.version
-        if version is None or version.size == 0:
-            return 0
-        try:
-            return self._reader.read_into(version, target, offset, ahead)
-        except (NotFound, PreconditionFailed):
-            # Moved or rewritten by ourselves meanwhile: the same bytes under another name, which
-            # is known once whoever does it lets go of the lock.
-            with self.lock:
-                if self.staging is None and self.version == version:
-                    raise
-        return self.read_into(target, offset, ahead)
+        return self._read(
+            lambda staging: staging.read_into(target, offset),
+            lambda version: self._reader.read_into(version, target, offset, ahead),
+        )
+
+    def send(self, size: int, offset: int, ahead: ReadAhead, room: Room, send: Send) -> int:
+        """As :meth:`read_into`; see :meth:`yas3fs.prefetch.reader.Reader.send`."""
+
+        def send_staged(staging: Staging) -> int:
+            buffer = room(size)
+            count = staging.read_into(buffer.view[:size], offset)
+            send(buffer.address, count)
+            return count
+
+        return self._read(
+            send_staged,
+            lambda version: self._reader.send(version, size, offset, ahead, room, send),
+        )
+
+    def _read(self, staged: Callable[[Staging], int], stored: Callable[[Version], int]) -> int:
+        while True:
+            staging = self.staging
+            if staging is not None:
+                return staged(staging)
+            version = self.version or _NOTHING
+            try:
+                return stored(version)
+            except (NotFound, PreconditionFailed):
+                # Moved or rewritten by ourselves meanwhile: the same bytes under another name,
+                # which is known once whoever does it lets go of the lock.
+                with self.lock:
+                    if self.staging is None and self.version == version:
+                        raise
 
     # -- writing ---------------------------------------------------------------------------
 

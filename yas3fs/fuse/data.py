@@ -1,5 +1,8 @@
-"""Callbacks about open files. Write hands on the bytes where libfuse keeps them, read fills memory
-of the thread's own, which the kernel copies from."""
+"""Callbacks about open files.
+
+Write hands on the bytes where libfuse keeps them, read those where the core has them: nothing is
+copied but by the kernel, if that can be.
+"""
 
 import ctypes
 import errno
@@ -128,9 +131,8 @@ class FileCallbacks:
     def read(self, request: int, _node: int, size: int, offset: int, info: int) -> None:
         handle = self._open[c_uint64.from_address(info + self._number).value]
         self._threads.move(size)
-        buffer = self._threads.buffer(size)
-        count = handle.read_into(buffer.view[:size], offset)
-        self._binding.reply_buffer(request, buffer.address, count)
+        reply = self._binding.reply_buffer
+        handle.send(size, offset, self._threads.buffer, lambda at, count: reply(request, at, count))
 
     def write(self, request: int, _node: int, data: int, size: int, offset: int, info: int) -> None:
         handle = self._open[c_uint64.from_address(info + self._number).value]

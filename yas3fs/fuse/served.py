@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from yas3fs.fs.types import Attributes, Caller, Changes, DirectoryEntry, FilesystemStatistics
+from yas3fs.runtime.memory import Room, Send
 
 
 class ServedFile(Protocol):
@@ -30,6 +31,13 @@ class ServedFile(Protocol):
         ...
 
     def read_into(self, target: memoryview, offset: int) -> int: ...
+    def send(self, size: int, offset: int, room: Room, send: Send) -> None:
+        """As ``read_into``, but ``send`` is called with where the bytes are and how many, once.
+
+        What follows that call must not raise. ``room`` gives memory to read into.
+        """
+        ...
+
     def write(self, data: memoryview, offset: int) -> int: ...
     def flush(self) -> None: ...
     def fsync(self) -> None: ...

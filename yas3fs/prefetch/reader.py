@@ -12,7 +12,7 @@ from yas3fs.errors import BodyCorrupted, Interrupted, Yas3fsError
 from yas3fs.objectstore.protocol import ObjectInfo, ObjectStore
 from yas3fs.prefetch.readahead import MIB, RANDOM_UNIT, ReadAhead
 from yas3fs.runtime import interrupts
-from yas3fs.runtime.memory import copy_bytes
+from yas3fs.runtime.memory import Room, Send, copy_bytes
 from yas3fs.runtime.pools import Pool
 
 REQUEST_SIZE = 8 * MIB
@@ -104,35 +104,90 @@ class Reader:
             piece = target[: end - offset]
             self._store.get(version.key, piece, offset=offset, etag=version.etag)
             return end - offset
+        self._begin(version, offset, end, ahead)
+        return self._copy(version, target, offset, end, ahead)
+
+    def send(
+        self, version: Version, size: int, offset: int, ahead: ReadAhead, room: Room, send: Send
+    ) -> int:
+        """As :meth:`read_into`, but nothing is copied where all bytes lie in one extent.
+
+        ``send`` is called once, with what is there; it must not raise.
+        """
+        end = min(offset + size, version.size)
+        if offset < end and self._cache.capacity >= _SMALLEST_CACHE:
+            self._begin(version, offset, end, ahead)
+            extent = None
+            while extent is None:
+                extent = self._ready(version, offset, offset, end, ahead)
+            whole = end <= extent.end
+            if whole:
+                send(extent.address + offset - extent.start, end - offset)
+            self._done(extent, end, ahead)
+            if whole:
+                return end - offset
+            buffer = room(end - offset)
+            count = self._copy(version, buffer.view, offset, end, ahead)
+        else:
+            length = max(0, end - offset)
+            buffer = room(length)
+            count = self.read_into(version, buffer.view[:length], offset)
+        send(buffer.address, count)
+        return count
+
+    def _begin(self, version: Version, offset: int, end: int, ahead: ReadAhead | None) -> None:
+        """A program reads there."""
         if ahead is not None:
             ahead.observe(offset, end - offset)
         if self._whole:
             self._fetch_whole(version)
+
+    def _copy(
+        self, version: Version, target: memoryview, offset: int, end: int, ahead: ReadAhead | None
+    ) -> int:
         position = offset
         while position < end:
-            extent = self._cache.pin(version, position)
+            extent = self._ready(version, position, offset, end, ahead)
             if extent is None:
-                extent = self._demand(version, position, end, ahead)
-                if extent is None:
-                    continue
+                continue
+            upto = min(end, extent.end)
             try:
-                upto = min(end, extent.end)
-                if ahead is not None and ahead.window:
-                    self._run_ahead(version, ahead, offset)
-                self._cache.wait_filled(extent, upto - extent.start)
                 start = position - extent.start
                 copy_bytes(
                     target, position - offset, extent.view, start, upto - position, extent.address
                 )
-            except _Abandoned:
-                interrupts.check()
-                continue
             finally:
-                self._cache.unpin(extent)
-            if upto == extent.end and ahead is not None and ahead.window:
-                self._passed(extent, ahead)
+                self._done(extent, upto, ahead)
             position = upto
         return end - offset
+
+    def _ready(
+        self, version: Version, position: int, offset: int, end: int, ahead: ReadAhead | None
+    ) -> Extent | None:
+        """A pinned extent with the bytes from ``position`` on, as far as it goes; None: again."""
+        extent = self._cache.pin(version, position)
+        if extent is None:
+            extent = self._demand(version, position, end, ahead)
+            if extent is None:
+                return None
+        try:
+            if ahead is not None and ahead.window:
+                self._run_ahead(version, ahead, offset)
+            self._cache.wait_filled(extent, min(end, extent.end) - extent.start)
+        except _Abandoned:
+            self._cache.unpin(extent)
+            interrupts.check()
+            return None
+        except BaseException:
+            self._cache.unpin(extent)
+            raise
+        return extent
+
+    def _done(self, extent: Extent, upto: int, ahead: ReadAhead | None) -> None:
+        """The extent was read up to there."""
+        self._cache.unpin(extent)
+        if upto >= extent.end and ahead is not None and ahead.window:
+            self._passed(extent, ahead)
 
     def _passed(self, extent: Extent, ahead: ReadAhead) -> None:
         """A long stream leaves the cache behind itself: it would only push out everything else.

@@ -1,9 +1,24 @@
-"""Copies of memory that let other threads run meanwhile."""
+"""Bytes on their way to the kernel: copies that let other threads run meanwhile, or none."""
 
 import ctypes
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 _UNLOCKED_FROM = 32 * 1024
 """Below it, handing the interpreter lock over costs more than the copy."""
+
+
+class RoomToRead(Protocol):
+    """Memory to read into, and where it is."""
+
+    view: memoryview
+    address: int
+
+
+Room: TypeAlias = Callable[[int], RoomToRead]
+"""Gives room for at least so many bytes."""
+Send: TypeAlias = Callable[[int, int], object]
+"""Takes an address and a count; the memory is good until it returns."""
 
 
 def copy_bytes(

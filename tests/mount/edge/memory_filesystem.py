@@ -28,6 +28,7 @@ from yas3fs.fs.types import (
     FilesystemStatistics,
 )
 from yas3fs.runtime import interrupts
+from yas3fs.runtime.memory import Room, Send
 
 
 @dataclass
@@ -63,6 +64,10 @@ class MemoryFile:
         data = memoryview(self.node.data)[offset : offset + len(target)]
         target[: len(data)] = data
         return len(data)
+
+    def send(self, size: int, offset: int, room: Room, send: Send) -> None:
+        buffer = room(size)
+        send(buffer.address, self.read_into(buffer.view[:size], offset))
 
     def write(self, data: memoryview, offset: int) -> int:
         self.filesystem.counts["write"] += 1

@@ -1,7 +1,9 @@
 """Ranges of object versions: served early, fetched once, never mixed."""
 
+import ctypes
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +19,19 @@ from yas3fs.prefetch.reader import Reader
 from yas3fs.runtime import interrupts
 
 
+class Memory:
+    """Room to read into, as the kernel edge has it."""
+
+    def __init__(self, size: int) -> None:
+        self._bytes = bytearray(size)
+        self.view = memoryview(self._bytes)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._bytes)) if size else 0
+
+
 class Bench:
+    sends = False
+    """Whether reads of a handle are sent instead of copied."""
+
     def __init__(self, size: int, capacity: int = 64 * MIB, buffer_size: int = 8 * MIB) -> None:
         self.memory = MemoryStore()
         self.store = FaultyStore(self.memory)
@@ -31,19 +45,40 @@ class Bench:
         return Version("key", self.memory.put("key", body, Headers()).etag, len(body))
 
     def read(self, size: int, offset: int, ahead: ReadAhead | None = None) -> bytes:
+        if self.sends and ahead is not None:
+            return self.sent(size, offset, ahead)[0]
         target = bytearray(size)
         count = self.reader.read_into(self.version, memoryview(target), offset, ahead)
         return bytes(target[:count])
+
+    def sent(self, size: int, offset: int, ahead: ReadAhead) -> tuple[bytes, int]:
+        """What is sent, and how much room was asked for."""
+        found: list[bytes] = []
+        rooms: list[Memory] = []
+
+        def room(wanted: int) -> Memory:
+            rooms.append(Memory(wanted))
+            return rooms[-1]
+
+        def send(address: int, count: int) -> None:
+            found.append(ctypes.string_at(address, count))
+
+        count = self.reader.send(self.version, size, offset, ahead, room, send)
+        assert len(found) == 1
+        assert len(found[0]) == count
+        return found[0], sum(len(memory.view) for memory in rooms)
 
     def gets(self) -> int:
         return self.store.calls["get"]
 
 
-@pytest.fixture
-def make() -> Iterator[type[Bench]]:
+@pytest.fixture(params=["copied", "sent"])
+def make(request: pytest.FixtureRequest) -> Iterator[type[Bench]]:
     made: list[Bench] = []
 
     class Made(Bench):
+        sends = request.param == "sent"
+
         def __init__(self, *arguments: int, **more: int) -> None:
             super().__init__(*arguments, **more)
             made.append(self)
@@ -77,6 +112,33 @@ def test_any_cache_serves_any_range(make: type[Bench], capacity: int, buffer_siz
     for offset, size in [(0, 1000), (1000, 200_000), (299_990, 100), (150_000, 10), (0, 300_000)]:
         assert bench.read(size, offset, ahead) == bench.body[offset : offset + size]
     assert bench.cache.statistics().used <= capacity
+
+
+def test_what_lies_in_one_extent_is_sent_from_there(make: type[Bench]) -> None:
+    bench = make(20 * MIB)
+    ahead = bench.reader.new_read_ahead()
+    for offset in range(0, 20 * MIB, MIB):
+        body, room = bench.sent(MIB, offset, ahead)
+        assert body == bench.body[offset : offset + MIB]
+        assert room in (0, MIB)
+    assert bench.sent(MIB, 17 * MIB, ahead) == (bench.body[17 * MIB : 18 * MIB], 0)
+    assert bench.sent(20 * MIB, 0, ahead) == (bench.body, 20 * MIB)
+    assert bench.sent(MIB, 20 * MIB - 5, ahead) == (bench.body[-5:], 0)
+    assert bench.sent(MIB, 20 * MIB, ahead) == (b"", 0)
+    assert all(
+        extent.pins == 0 for content in bench.cache._contents.values() for extent in content.extents
+    )
+
+
+def test_nothing_is_sent_of_what_cannot_be_had(make: type[Bench]) -> None:
+    bench = make(20 * MIB)
+    bench.store.fail("get", ServerFailed("no"), times=100)
+    ahead, sent = bench.reader.new_read_ahead(), Counter[int]()
+    with pytest.raises(ServerFailed):
+        bench.reader.send(
+            bench.version, MIB, 0, ahead, Memory, lambda _, count: sent.update([count])
+        )
+    assert not sent
 
 
 def test_a_reader_does_not_wait_for_more_than_its_range(make: type[Bench]) -> None:
