@@ -180,6 +180,7 @@ class Binding:
         buffer = ctypes.POINTER(FuseBuffer)
         self.receive = f("fuse_session_receive_buf", c_int, c_void_p, buffer)
         self.process = f("fuse_session_process_buf", None, c_void_p, buffer)
+        self.descriptor = f("fuse_session_fd", c_int, c_void_p)
         self.invalidate_inode = f(
             "fuse_lowlevel_notify_inval_inode", c_int, c_void_p, c_uint64, c_int64, c_int64
         )

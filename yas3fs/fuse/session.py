@@ -13,8 +13,8 @@ from ctypes import c_char_p
 
 from yas3fs.errors import MountError
 from yas3fs.fuse import binding as libfuse
+from yas3fs.fuse import handshake, mounts, portable
 from yas3fs.fuse import mountpoint as place
-from yas3fs.fuse import mounts, portable
 from yas3fs.fuse.callbacks import Callbacks
 from yas3fs.fuse.invalidation import Invalidator
 from yas3fs.fuse.negotiation import Negotiated, negotiate
@@ -118,7 +118,11 @@ class Session:
             buffer = libfuse.FuseBuffer()
             received = self._binding.receive(session, ctypes.byref(buffer))
             if received > 0:
-                self._binding.process(session, ctypes.byref(buffer))
+                handshake.answer_init(
+                    self._binding.descriptor(session),
+                    ctypes.string_at(buffer.mem, received),
+                    lambda: self._binding.process(session, ctypes.byref(buffer)),
+                )
             libfuse.free(buffer.mem)
         if self._init_error is not None:
             raise MountError(

@@ -2,6 +2,7 @@
 
 import errno
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -238,3 +239,17 @@ def test_what_was_negotiated(mnt: MountProcess) -> None:
     assert wanted & EXPLICIT_INVAL_DATA
     assert wanted & READDIRPLUS
     assert not wanted & (AUTO_INVAL_DATA | WRITEBACK_CACHE)
+
+
+def test_names_of_one_directory_are_looked_up_and_read_side_by_side(mnt: MountProcess) -> None:
+    mnt.ask("change", change="mkdir", path="/d")
+    mnt.ask("change", change="write", path="/d/other", content="x")
+    folder = mnt.mountpoint / "d"
+    with ThreadPoolExecutor(1) as besides:
+        slow = besides.submit(python, "answer = os.path.exists(args[0])", folder / "block-getattr")
+        assert mnt.ask("wait_stuck", count=1)
+        assert python("answer = os.stat(args[0]).st_size", folder / "other") == 1
+        assert python("answer = os.listdir(args[0])", folder) == ["other"]
+        assert not slow.done()
+        mnt.ask("let_go")
+        assert slow.result() is False
