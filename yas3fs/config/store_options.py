@@ -98,7 +98,7 @@ STORE_OPTIONS = (
         Kind.INTEGER,
         "requests that may be under way at a time; 0, which turned write-back off in 2.x, means "
         "the default",
-        default=32,
+        default=128,
         low=0,
         high=1024,
         metavar="N",

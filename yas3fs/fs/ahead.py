@@ -3,15 +3,16 @@
 Within a directory: whoever looks at one unknown name after the other, in the listing's order, has
 the next ones asked for in ever larger batches (:class:`yas3fs.fs.entries.Scan`).
 
-From directory to directory: once that has happened in two directories shortly after each other,
-somebody walks a tree. Then the directories that come next get the attributes of all their files,
-side by side, before the walker is there; and the files' content along with them where the walker
-opens what it finds.
+From directory to directory: who has read three directories of one parent in the listing's order
+walks a tree. Then those that come next are listed before the walker is there. And once the walker
+has looked at one name after the other in two directories shortly after each other, they also get
+the attributes of all their files, side by side; and the files' content along with them where the
+walker opens what it finds.
 """
 
 import logging
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -23,11 +24,15 @@ from yas3fs.runtime.pools import Pool
 
 _log = logging.getLogger(__name__)
 
+_STEPS = 2
+"""Steps from a directory to the next in order that make a walk."""
+_PARENTS = 16
+"""Directories among whose children walkers may be; a tree is rarely deeper."""
 _WALKING = 5000
 """Milliseconds after which a walker who has not gone on is none any more."""
 _WIDE = 64
 """Names asked for at once in a directory that a walker has come to."""
-_UNDER_WAY = 64
+_UNDER_WAY = 256
 """Requests ahead at a time, two for each thread of a usual pool: more would only wait in it, in
 front of what somebody needs now."""
 _DIRECTORIES = 1024
@@ -57,8 +62,36 @@ class Asked:
         mine.set_result(None)
 
 
+class _Siblings:
+    """The directories in one directory, in the listing's order, and how far a walker has come."""
+
+    def __init__(self, parent: Directory) -> None:
+        self.names = [n for n, e in parent.children.items() if isinstance(e, Directory)]
+        self._places = {name: place for place, name in enumerate(self.names)}
+        self._at = -2
+        self._asked = 0
+        """Those before were given to whoever asked for what comes next."""
+        self.steps = 0
+
+    def step(self, name: str) -> None:
+        """The walker reads this one."""
+        place = self._places.get(name, -2)
+        if place != self._at:
+            self.steps = self.steps + 1 if place == self._at + 1 else 0
+            self._at = place
+
+    def ahead(self) -> list[str]:
+        """What comes next and was not given before."""
+        start, end = max(self._at + 1, self._asked), max(0, self._at + 1 + _WIDE)
+        found = self.names[start:end]
+        self._asked = max(self._asked, min(end, len(self.names)))
+        return found
+
+
 Ask = Callable[[str, Directory, str, bool], None]
 """Asks the store about a name of a directory: path, parent, name, whether content is wanted."""
+ListAhead = Callable[[str, Directory], "Future[None] | None"]
+"""Begins to list a directory, unless its names are known."""
 
 
 class Ahead:
@@ -70,21 +103,26 @@ class Ahead:
         asked: Asked,
         pool: Pool,
         ask: Ask,
+        list_ahead: ListAhead,
         now: Callable[[], int],
     ) -> None:
         self._names = names
         self._asked = asked
         self._pool = pool
         self._ask = ask
+        self._list_ahead = list_ahead
         self._now = now
         self._lock = threading.Lock()
         self._under_way = 0
         self._scanned_at = -_WALKING
         self._walking_until = 0
+        """Milliseconds: whether attributes are wanted."""
+        self._listing_until = 0
+        """As before: whether listings are."""
         self._reads = False
         """Whether the walker opens what it finds."""
         self._last: Directory | None = None
-        self._siblings: tuple[Directory | None, Scan] = (None, Scan([]))
+        self._siblings: OrderedDict[Directory, _Siblings] = OrderedDict()
         self._queue: deque[tuple[str, Directory]] = deque(maxlen=_DIRECTORIES)
 
     @property
@@ -123,26 +161,36 @@ class Ahead:
     def listed(self, path: str, directory: Directory) -> None:
         """Somebody reads the names of a directory."""
         last, self._last = self._last, directory
-        if not self._is_walking or path == "/" or directory is last:
+        if path == "/" or directory is last:
             return
-        self._walking_until = self._now() + _WALKING
-        if last is not None and last.children:
-            self._reads = 2 * last.opened >= len(last.children) - last.folders > 0
-        folder = parent_of(path)
+        folder, now = parent_of(path), self._now()
         with self._names.lock:
             parent = self._names.known(folder)
             if not isinstance(parent, Directory):
                 return
-            if self._siblings[0] is not parent:
-                folders = [n for n, e in parent.children.items() if isinstance(e, Directory)]
-                self._siblings = (parent, Scan(folders, _WIDE))
-            found = [
-                (join(folder, name), parent.children.get(name))
-                for name in self._siblings[1].batch(name_of(path))
-            ]
+            siblings = self._siblings_in(parent)
+            siblings.step(name_of(path))
+            if siblings.steps >= _STEPS or now < self._listing_until:
+                self._listing_until = now + _WALKING
+            if self._is_walking:
+                self._walking_until = now + _WALKING
+            elif now >= self._listing_until:
+                return
+            if last is not None and last.children:
+                self._reads = 2 * last.opened >= len(last.children) - last.folders > 0
+            found = [(join(folder, name), parent.children.get(name)) for name in siblings.ahead()]
         with self._lock:
             self._queue.extend((p, e) for p, e in found if isinstance(e, Directory))
         self._go_on()
+
+    def _siblings_in(self, parent: Directory) -> _Siblings:
+        siblings = self._siblings.pop(parent, None)
+        if siblings is None or len(siblings.names) != parent.folders:
+            siblings = _Siblings(parent)
+        self._siblings[parent] = siblings
+        while len(self._siblings) > _PARENTS:
+            self._siblings.popitem(last=False)
+        return siblings
 
     def _go_on(self) -> None:
         """Ask for what comes next, as far as there is room."""
@@ -151,15 +199,39 @@ class Ahead:
                 if not self._queue or self._under_way >= _UNDER_WAY:
                     return
                 path, directory = self._queue.popleft()
-                if not self._is_walking:
+                walking = self._is_walking
+                if not walking and self._now() >= self._listing_until:
                     self._queue.clear()
                     return
+            if self._list(path, directory) or not walking:
+                continue
             with self._names.lock:
                 unknown = [name for name, entry in directory.children.items() if _is_open(entry)]
                 if len(unknown) > _UNDER_WAY:
                     continue  # large enough to be worth its own batches
             for name in unknown:
                 self._submit(join(path, name), directory, name, content=self._reads)
+
+    def _list(self, path: str, directory: Directory) -> bool:
+        """Have an unlisted directory listed, whose files are asked for afterwards."""
+        try:
+            listing = self._list_ahead(path, directory)
+        except RuntimeError:  # the pool has ended
+            return True
+        if listing is None:
+            return False
+        with self._lock:
+            self._under_way += 1
+
+        def done(listing: "Future[None]") -> None:
+            with self._lock:
+                self._under_way -= 1
+                if listing.exception() is None and self._is_walking:
+                    self._queue.appendleft((path, directory))
+            self._go_on()
+
+        listing.add_done_callback(done)
+        return True
 
     def _submit(self, path: str, parent: Directory, name: str, *, content: bool | None) -> None:
         """Ask in the pool; ``content`` None: as many have been opened of this directory."""

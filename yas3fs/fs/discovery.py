@@ -75,7 +75,9 @@ class Discovery:
         self._now = now
         self._fetch = fetch
         self._asked = Asked()
-        self._ahead = Ahead(namespace, self._asked, pool, self._ask_ahead, now)
+        self._ahead = Ahead(
+            namespace, self._asked, pool, self._ask_ahead, self._list_if_unknown, now
+        )
         self._listings: dict[str, Future[None]] = {}
         self._listings_lock = threading.RLock()
         self.dying: set[str] = set()
@@ -320,6 +322,11 @@ class Discovery:
         self._list(path, directory, 2 * count)
         return self._fresh(directory.complete_at, asked_at)
 
+    def _list_if_unknown(self, path: str, directory: Directory) -> "Future[None] | None":
+        if directory.large or self.is_listed(directory):
+            return None
+        return self._list_ahead(path, directory)
+
     def _list_ahead(self, path: str, directory: Directory) -> "Future[None]":
         """List the first page in the pool; whoever asks meanwhile shares it."""
         with self._listings_lock:
@@ -382,12 +389,16 @@ class Discovery:
     def list_directory(self, path: str) -> list[str]:
         """The names in the directory, asking the store when what is known is not fresh."""
         asked_at = self._now()
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             directory = self.directory(path)
             if self._fresh(directory.complete_at, asked_at):
                 with self._names.lock:
                     self._names.used(path, directory)
                     return list(directory.children)
+            under_way = self._listings.get(path)
+            if under_way is not None and attempt == 0:
+                interrupts.result(under_way)
+                continue
             names = self._list(path, directory, None)
             if names is not None:
                 return names

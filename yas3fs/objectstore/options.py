@@ -41,7 +41,7 @@ class S3Options:
     verify: bool = True
     proxy: str = field(default="", repr=False)
     """``http://[user:password@]host:port``; empty means the environment's."""
-    max_connections: int = 32
+    max_connections: int = 128
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
     """Longest silence of the server."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from yas3fs.config.mount_config import MountConfig
+from yas3fs.config.options import BY_NAME
 from yas3fs.config.resolve import Given, Mounter, Resolved, resolve, runtime_folder
 from yas3fs.errors import ConfigError
 
@@ -119,7 +120,7 @@ def test_where_the_buckets_name_goes(url: str, more: dict[str, str], path_style:
 
 
 def test_zero_parallel_requests_mean_the_default() -> None:
-    assert mount(s3_num="0").s3_num == 32
+    assert mount(s3_num="0").s3_num == BY_NAME["s3_num"].default
 
 
 def test_the_multipart_threshold_follows_the_part_size() -> None:

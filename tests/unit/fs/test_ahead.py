@@ -1,7 +1,9 @@
 """Who walks a tree finds what comes next already there; who does not costs nothing more."""
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,79 @@ def test_failures_ahead_are_for_whoever_asks(bench: Bench) -> None:
                 core.fs.getattr(f"/tree/{folder:02}/{name}")
             except ServerFailed:
                 core.fs.getattr(f"/tree/{folder:02}/{name}")
+
+
+def test_a_long_walk_is_followed_to_its_end(tmp_path: Path) -> None:
+    bench, folders = Bench(tmp_path), 200
+    for folder in range(folders):
+        for number in range(2):
+            bench.put(f"tree/{folder:03}/{number}", b"x" * 100)
+    bench.later()
+    core = bench.mount()
+    askers: list[str] = []
+    for operation in ("head", "get", "list_page"):
+        note = partial(lambda names: names.append(threading.current_thread().name), askers)
+        bench.store.hook(operation, note, times=10_000)
+    look(core, "/tree")
+    for folder in range(folders):
+        requests(bench)  # those ahead have been answered
+        if folder == 4:
+            askers.clear()
+        look(core, f"/tree/{folder:03}")
+    assert askers
+    assert threading.current_thread().name not in askers
+    core.end()
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_who_reads_names_only_finds_the_next_listings(bench: Bench, metadata: bool) -> None:
+    core = bench.mount(metadata=metadata)
+    core.names("/tree")
+    for folder in range(4):
+        core.names(f"/tree/{folder:02}")
+    asked = requests(bench)
+    assert asked["list_page"] == FOLDERS + 2  # those of / and /tree as well
+    for folder in range(4, FOLDERS):
+        core.names(f"/tree/{folder:02}")
+    assert not requests(bench)
+
+
+def test_who_jumps_about_has_nothing_listed_ahead(bench: Bench) -> None:
+    core = bench.mount()
+    core.names("/tree")
+    for folder in (5, 2, 9, 7):
+        core.names(f"/tree/{folder:02}")
+    assert requests(bench)["list_page"] == 6
+
+
+def test_walkers_in_trees_of_several_levels_are_followed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for upper in range(8):
+        for lower in range(8):
+            bench.put(f"tree/{upper}/{lower}/file", b"x" * 100)
+    bench.later()
+    core = bench.mount()
+    core.names("/tree")
+    for upper in range(4):
+        core.names(f"/tree/{upper}")
+        for lower in range(8):
+            core.names(f"/tree/{upper}/{lower}")
+    requests(bench)
+    for upper in range(4, 8):
+        core.names(f"/tree/{upper}")
+    assert not requests(bench)
+    core.end()
+
+
+def test_a_listing_ahead_that_fails_harms_nobody(bench: Bench) -> None:
+    core, walker = bench.mount(), threading.current_thread()
+
+    def refuse() -> None:
+        if threading.current_thread() is not walker:
+            raise ServerFailed("no")
+
+    core.names("/tree")
+    bench.store.hook("list_page", refuse, times=10_000)
+    for folder in range(FOLDERS):
+        assert len(core.names(f"/tree/{folder:02}")) == FILES
+        requests(bench)
