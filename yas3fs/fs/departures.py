@@ -18,6 +18,27 @@ _AGAIN = 5.0
 """Seconds until a deletion that failed is tried again."""
 
 
+class Hidden:
+    """Keys that are not to be shown although a listing has them.
+
+    Made before the store is asked: an object may be deleted after the listing was made, and before
+    it arrives.
+    """
+
+    __slots__ = ("_before", "_dying")
+
+    def __init__(self, dying: set[str]) -> None:
+        self._dying = dying
+        self._before = frozenset(dying)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._before or key in self._dying
+
+    def __len__(self) -> int:
+        """How many there were."""
+        return len(self._before)
+
+
 class Departures:
     """The objects of one mount that are to go; ``dying`` is shared with whoever must not show them.
 

@@ -24,6 +24,7 @@ from yas3fs.errors import (
 from yas3fs.fs.ahead import Ahead, Asked
 from yas3fs.fs.answers import Answers, has_local_children
 from yas3fs.fs.attributes import Defaults
+from yas3fs.fs.departures import Hidden
 from yas3fs.fs.entries import FOREVER, NEVER, Asking, Directory, Entry
 from yas3fs.fs.keys import KeyMap, name_of, parent_of
 from yas3fs.fs.listing import read_listing
@@ -97,6 +98,10 @@ class Discovery:
     def _fresh(self, checked: int, since: int = FOREVER) -> bool:
         """Confirmed within ``ttl``, or after ``since`` (when the question was asked)."""
         return checked != NEVER and (checked >= since or self._now() - checked <= self.ttl * 1000)
+
+    def hidden(self) -> Hidden:
+        """What a listing that is asked for now must not show."""
+        return Hidden(self.dying)
 
     def is_listed(self, directory: Directory) -> bool:
         """Whether what is known of the directory's names needs no request."""
@@ -280,8 +285,9 @@ class Discovery:
                 self._list_first_page(path, known)
             if known.large or self._fresh(known.complete_at, asked_at):
                 return known.large or known.unseen or bool(known.children)
-        page = self._store.list_page(self._keys.children(path), limit=2 + len(self.dying))
-        return any(listed.key not in self.dying for listed in page.objects)
+        hidden = self.hidden()
+        page = self._store.list_page(self._keys.children(path), limit=2 + len(hidden))
+        return any(listed.key not in hidden for listed in page.objects)
 
     def _ask_unknown(self, path: str, parent: Directory, name: str, touched: Asking) -> bool:
         """Nothing is known of the name: HEAD it, while the pool lists the parent or below it.
@@ -412,7 +418,7 @@ class Discovery:
         asked_at = self._now()
         touched = self._names.asking(directory)
         try:
-            listing = read_listing(self._store, self._keys, path, self.dying, max_pages)
+            listing = read_listing(self._store, self._keys, path, self.hidden(), max_pages)
             if listing is None:
                 directory.large = True
                 return None

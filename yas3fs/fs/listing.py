@@ -1,7 +1,7 @@
 """One directory as the store lists it, sorted into files, folders and keys that are no names."""
 
 import logging
-from collections.abc import Set
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from yas3fs.fs.keys import KeyMap, key_to_name
@@ -26,9 +26,13 @@ class Listing:
 
 
 def read_listing(
-    store: ObjectStore, keys: KeyMap, path: str, dying: Set[str], max_pages: int | None = None
+    store: ObjectStore,
+    keys: KeyMap,
+    path: str,
+    hidden: Container[str],
+    max_pages: int | None = None,
 ) -> Listing | None:
-    """List the directory, leaving out the keys in ``dying``; None when it has more pages.
+    """List the directory, leaving out the keys in ``hidden``; None when it has more pages.
 
     Raises StoreError.
     """
@@ -39,7 +43,7 @@ def read_listing(
         page = store.list_page(prefix, delimiter="/", token=token)
         pages += 1
         for listed in page.objects:
-            _sort_file(listing, prefix, listed, dying)
+            _sort_file(listing, prefix, listed, hidden)
         for folder in page.prefixes:
             name = key_to_name(folder[len(prefix) : -1])
             if name is None:
@@ -61,11 +65,11 @@ def read_listing(
     return listing
 
 
-def _sort_file(listing: Listing, prefix: str, listed: ListedObject, dying: Set[str]) -> None:
+def _sort_file(listing: Listing, prefix: str, listed: ListedObject, hidden: Container[str]) -> None:
     key = listed.key
     if key == prefix:
         listing.marker = listed
-    elif (not prefix and key == ".") or key in dying:
+    elif (not prefix and key == ".") or key in hidden:
         return
     elif (name := key_to_name(key[len(prefix) :])) is None:
         listing.skipped.append(key)

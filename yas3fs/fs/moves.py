@@ -175,9 +175,8 @@ class Moves:
                     locks.enter_context(entry.inode.lock)
             self._settle_open_files(old)
             source, destination = volume.keys.children(old), volume.keys.children(new)
-            objects = [
-                o for o in list_all(volume.store, source) if o.key not in volume.discovery.dying
-            ]
+            hidden = volume.discovery.hidden()
+            objects = [o for o in list_all(volume.store, source) if o.key not in hidden]
             _check_lengths(objects, source, destination)
             record = volume.parts.journal.begin(
                 "rename",

@@ -175,12 +175,12 @@ class Volume:
         """NotEmpty when the directory holds anything, here or in the store."""
         if any(has_local_content(child) for child in list(directory.children.values())):
             raise NotEmpty(path)
-        marker = self.keys.marker(path)
+        marker, hidden = self.keys.marker(path), self.discovery.hidden()
         token = ""
         while True:
             page = self.store.list_page(self.keys.children(path), token=token, limit=1000)
             for listed in page.objects:
-                if listed.key != marker and listed.key not in self.discovery.dying:
+                if listed.key != marker and listed.key not in hidden:
                     raise NotEmpty(path)
             token = page.token
             if not token:

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from tests.doubles.faults import AFTER
 from tests.functional.core import CALLER, Core
 from tests.unit.fs.bench import Bench
 from yas3fs.errors import AccessDenied, NoEntry, NotEmpty, ServerFailed
@@ -221,3 +222,32 @@ def test_a_failure_that_was_mended_since_is_not_told(bench: Bench) -> None:
     handle.release()
     core.fs.rmdir("/d")
     assert keys(bench) == []
+
+
+@pytest.mark.parametrize("verb", ["rmdir", "list", "rename"])
+def test_a_listing_from_before_the_deletion_shows_nothing(bench: Bench, verb: str) -> None:
+    """The store made it while the objects were there; when it arrives they are gone."""
+    core = filled(bench, 3)
+    bench.memory.put("d/kept", b"x", Headers())
+    reached = bench.store.block("delete_many", gate := threading.Event())
+    handle = removed(core, 3)
+    reached.wait()
+    core.fs.forget("/d")
+
+    def delete_meanwhile() -> None:
+        gate.set()
+        while core.fs.volume.discovery.dying:
+            pass
+
+    if verb == "rmdir":
+        bench.memory.delete("d/kept")
+    bench.store.hook("list_page", delete_meanwhile, when=AFTER)
+    match verb:
+        case "rmdir":
+            core.fs.rmdir("/d")
+            assert keys(bench) == []
+        case "list":
+            assert [entry.name for entry in handle.entries(0)] == ["kept"]
+        case "rename":
+            core.fs.rename("/d", "/e")
+            assert keys(bench) == ["e/", "e/kept"]
