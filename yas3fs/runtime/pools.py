@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 P = ParamSpec("P")
-_WINDOW = 64
+_WINDOW = 256
 """Tasks handed to a pool at a time: more than any pool has threads."""
 
 
