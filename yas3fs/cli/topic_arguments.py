@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 
 from yas3fs.config.locations import parse_endpoint
+from yas3fs.config.mount_config import MountConfig
 from yas3fs.config.option import Kind
 from yas3fs.config.options import BY_NAME
 from yas3fs.config.service import load_service
@@ -55,6 +56,7 @@ def visitor_of(
 ) -> Visitor:
     """Whoever speaks to the topic that the arguments and the environment name; ConfigError."""
     values: dict[str, object] = {}
+    unsaid: list[str] = []
     for name in _NAMES:
         option = BY_NAME[name]
         text, origin = getattr(arguments, name), option.flag
@@ -62,12 +64,11 @@ def visitor_of(
             origin = next((word for word in option.variables if environment.get(word)), "")
             text = environment[origin] if origin else None
         values[name] = option.default if text is None else option.parse(text, origin)
-    if not values["topic"]:
-        values |= {
-            name: found
-            for name, found in _from_file(arguments.config).items()
-            if values[name] == BY_NAME[name].default
-        }
+        if text is None:
+            unsaid.append(name)
+    if "topic" in unsaid:
+        mount = _from_file(arguments.config)
+        values |= {name: getattr(mount, name) for name in unsaid}
     endpoint = str(values["notify_endpoint"] or "")
     access = AwsAccess(
         endpoint=parse_endpoint(endpoint, "--notify-endpoint") if endpoint else "",
@@ -81,8 +82,8 @@ def visitor_of(
     return Visitor(Clients(access), str(values["topic"]), str(values["region"] or ""))
 
 
-def _from_file(source: str) -> dict[str, object]:
-    """What the mounts of a file say of their topic; ConfigError unless they agree on one."""
+def _from_file(source: str) -> MountConfig:
+    """A mount of the file that has a topic; ConfigError unless there is just one topic."""
     missing = "no topic is named: give --topic ARN or set YAS3FS_TOPIC"
     if not os.path.exists(source):
         raise ConfigError(f"{missing} (there is no {source} to look into either)")
@@ -92,4 +93,4 @@ def _from_file(source: str) -> dict[str, object]:
     topics = sorted({mount.topic for mount in mounts})
     if len(topics) > 1:
         raise ConfigError(f"{source} has several topics, give one: --topic {' or '.join(topics)}")
-    return {name: getattr(mounts[0], name) for name in _NAMES}
+    return mounts[0]

@@ -123,7 +123,8 @@ class Ahead:
         """Whether the walker opens what it finds."""
         self._last: Directory | None = None
         self._siblings: OrderedDict[Directory, _Siblings] = OrderedDict()
-        self._queue: deque[tuple[str, Directory]] = deque(maxlen=_DIRECTORIES)
+        self._queue: deque[tuple[str, Directory, bool]] = deque(maxlen=_DIRECTORIES)
+        """Directories that come next, and whether they were listed for that already."""
 
     @property
     def _is_walking(self) -> bool:
@@ -180,7 +181,7 @@ class Ahead:
                 self._reads = 2 * last.opened >= len(last.children) - last.folders > 0
             found = [(join(folder, name), parent.children.get(name)) for name in siblings.ahead()]
         with self._lock:
-            self._queue.extend((p, e) for p, e in found if isinstance(e, Directory))
+            self._queue.extend((p, e, False) for p, e in found if isinstance(e, Directory))
         self._go_on()
 
     def _siblings_in(self, parent: Directory) -> _Siblings:
@@ -198,12 +199,12 @@ class Ahead:
             with self._lock:
                 if not self._queue or self._under_way >= _UNDER_WAY:
                     return
-                path, directory = self._queue.popleft()
+                path, directory, listed = self._queue.popleft()
                 walking = self._is_walking
                 if not walking and self._now() >= self._listing_until:
                     self._queue.clear()
                     return
-            if self._list(path, directory) or not walking:
+            if (not listed and self._list(path, directory)) or not walking:
                 continue
             with self._names.lock:
                 unknown = [name for name, entry in directory.children.items() if _is_open(entry)]
@@ -226,8 +227,10 @@ class Ahead:
         def done(listing: "Future[None]") -> None:
             with self._lock:
                 self._under_way -= 1
+                if listing.cancelled():
+                    return
                 if listing.exception() is None and self._is_walking:
-                    self._queue.appendleft((path, directory))
+                    self._queue.appendleft((path, directory, True))
             self._go_on()
 
         listing.add_done_callback(done)

@@ -78,8 +78,10 @@ class Filesystem:
     def opendir(self, path: str) -> DirectoryHandle:
         """As opendir(3)."""
         directory = self.volume.discovery.directory(path)
-        kept, removals = self.volume.kept, self.volume.removals
-        return DirectoryHandle(path, directory, self._list_names, kept, removals)
+        volume = self.volume
+        return DirectoryHandle(
+            path, directory, self._list_names, volume.opened, volume.kept, volume.removals
+        )
 
     def _list_names(self, path: str) -> Snapshot:
         names = self.volume.discovery.read_directory(path)

@@ -10,6 +10,7 @@ from yas3fs.errors import BadHandle, NotFound, PreconditionFailed
 from yas3fs.fs.entries import Directory
 from yas3fs.fs.inode import Inode
 from yas3fs.fs.kept import KeptListings, Snapshot
+from yas3fs.fs.opened import OpenDirectories
 from yas3fs.fs.removals import Removals
 from yas3fs.fs.types import Attributes, DirectoryEntry
 from yas3fs.prefetch.readahead import ReadAhead
@@ -158,12 +159,14 @@ class DirectoryHandle:
         path: str,
         directory: Directory,
         list_names: Callable[[str], Snapshot],
+        opened: OpenDirectories,
         kept: KeptListings,
         removals: Removals,
     ) -> None:
         self._path = path
         self._directory = directory
         self._list_names = list_names
+        self._opened = opened
         self._kept = kept
         self._removals = removals
         self._shown = kept.open(path, directory)
@@ -171,7 +174,6 @@ class DirectoryHandle:
         self._has_types = False
         """Whether all names were read so far, each with its type."""
         self.keep_cache = self._shown is not None if kept.may_be_kept else None
-        removals.hold(directory)
 
     def entries(self, offset: int) -> Iterator[DirectoryEntry]:
         """Entries from the ``offset``-th on; reading from 0 again (rewinddir) lists anew."""
@@ -204,5 +206,4 @@ class DirectoryHandle:
     def release(self) -> None:
         """The last descriptor is closed; called once."""
         self._shown = None
-        self._kept.close(self._directory)
-        self._removals.let_go(self._directory)
+        self._opened.close(self._directory)

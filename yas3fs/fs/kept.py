@@ -15,6 +15,7 @@ from typing import NamedTuple
 from yas3fs.fs.discovery import Discovery
 from yas3fs.fs.entries import Directory
 from yas3fs.fs.namespace import Namespace
+from yas3fs.fs.opened import OpenDirectories
 
 LONGEST = 150.0
 """Seconds; half of those for which the kernel believes attributes at most."""
@@ -29,36 +30,25 @@ class Snapshot(NamedTuple):
     version: int
 
 
-class _Holders:
-    """A directory that is open: where, how often, and since when the kernel may keep its names."""
-
-    __slots__ = ("count", "path", "since")
-
-    def __init__(self, path: str, since: int) -> None:
-        self.path = path
-        self.count = 0
-        self.since = since
-
-
 class KeptListings:
     """Of one mount. ``drop`` has the kernel forget a directory's names and attributes.
 
-    Lock order: that of the names, then ``_changed``, a leaf.
+    Lock order: that of the names, then that of the open directories, a leaf.
     """
 
     def __init__(
         self,
         names: Namespace,
         discovery: Discovery,
+        opened: OpenDirectories,
         drop: Callable[[str], None],
         now_ms: Callable[[], int],
     ) -> None:
         self._names = names
         self._discovery = discovery
+        self._opened = opened
         self._drop = drop
         self._now_ms = now_ms
-        self._changed = threading.Condition()
-        self._open: dict[Directory, _Holders] = {}
         self._thread: threading.Thread | None = None
 
     @property
@@ -70,7 +60,7 @@ class KeptListings:
     def open(self, path: str, directory: Directory) -> Snapshot | None:
         """Somebody opens the directory: the names that the kernel keeps, if they are right.
 
-        Where it is None, the kernel drops them. :meth:`close` follows.
+        Where it is None, the kernel drops them. ``OpenDirectories.close`` follows.
         """
         with self._names.lock:
             now, right = self._now_ms(), False
@@ -84,23 +74,9 @@ class KeptListings:
                 self._names.used(path, directory)
             else:
                 directory.shown = -1
-            with self._changed:
-                holders = self._open.get(directory)
-                if holders is None:
-                    holders = self._open[directory] = _Holders(path, now)
-                holders.count += 1
-                if self._thread is None and self._seconds:
-                    self._thread = threading.Thread(target=self._run, name="kept", daemon=True)
-                    self._thread.start()
+            self._opened.open(path, directory, now)
+            self._look_after()
             return Snapshot(list(directory.children), directory.version) if right else None
-
-    def close(self, directory: Directory) -> None:
-        """As often as :meth:`open`."""
-        with self._changed:
-            holders = self._open[directory]
-            holders.count -= 1
-            if not holders.count:
-                del self._open[directory]
 
     @property
     def may_be_kept(self) -> bool:
@@ -117,8 +93,8 @@ class KeptListings:
 
     def is_alone(self, directory: Directory) -> bool:
         """Whether it is open only once."""
-        holders = self._open.get(directory)
-        return holders is not None and holders.count == 1
+        opened = self._opened.get(directory)
+        return opened is not None and opened.count == 1
 
     def was_read(self, directory: Directory, version: int) -> None:
         """Who holds it open alone, and since nobody else, has read all names of that version."""
@@ -131,34 +107,36 @@ class KeptListings:
         directory = self._names.known(path)
         if not isinstance(directory, Directory):
             return
-        with self._names.lock, self._changed:
-            holders = self._open.get(directory)
-            if directory.shown < 0 and holders is None:
+        with self._names.lock:
+            opened = self._opened.get(directory)
+            if directory.shown < 0 and opened is None:
                 return
             directory.shown = -1
-            if holders is not None:
-                holders.since = self._now_ms()
+            if opened is not None:
+                opened.since = self._now_ms()
         self._drop(path)
 
     # -- what is held open for long ----------------------------------------------------------
 
-    def expire(self) -> bool:
-        """Drop what has been kept for as long as it may; whether a directory is still open."""
-        seconds = self._discovery.ttl
-        with self._changed:
-            oldest = self._now_ms() - seconds * 1000
-            late = [one.path for one in self._open.values() if one.since <= oldest]
-        for path in late:
-            self.doubt(path)
-        with self._changed:
-            return bool(self._open)
+    def _look_after(self) -> None:
+        with self._opened.changed:
+            if self._thread is None and self._seconds:
+                self._thread = threading.Thread(target=self._run, name="kept", daemon=True)
+                self._thread.start()
+
+    def expire(self) -> None:
+        """Drop what has been kept for as long as it may."""
+        oldest = self._now_ms() - self._discovery.ttl * 1000
+        for opened in self._opened.all():
+            if opened.since <= oldest:
+                self.doubt(opened.path)
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait(max(SHORTEST, min(self._discovery.ttl, LONGEST)))
-            if not self.expire():
-                with self._changed:
-                    if not self._open:
-                        self._thread = None
-                        return
+            with self._opened.changed:
+                self._opened.changed.wait(max(SHORTEST, min(self._discovery.ttl, LONGEST)))
+            self.expire()
+            with self._opened.changed:
+                if not self._opened.all():
+                    self._thread = None
+                    return

@@ -16,6 +16,7 @@ from itertools import islice
 from yas3fs.errors import Yas3fsError
 from yas3fs.fs.departures import Departures
 from yas3fs.fs.entries import Directory
+from yas3fs.fs.opened import OpenDirectories
 from yas3fs.objectstore.protocol import ObjectStore
 from yas3fs.runtime import interrupts
 
@@ -29,16 +30,6 @@ LIMIT = 10_000
 """Keys that wait at most; who removes faster waits for them."""
 
 
-class _Walk:
-    """A directory that is held open: how often, and whether a name has gone meanwhile."""
-
-    __slots__ = ("begun", "holders")
-
-    def __init__(self) -> None:
-        self.begun = False
-        self.holders = 0
-
-
 class Removals:
     """Of one mount. ``restore`` is called with a path whose object could not be deleted.
 
@@ -47,13 +38,17 @@ class Removals:
     """
 
     def __init__(
-        self, store: ObjectStore, departures: Departures, restore: Callable[[str], None]
+        self,
+        store: ObjectStore,
+        departures: Departures,
+        opened: OpenDirectories,
+        restore: Callable[[str], None],
     ) -> None:
         self._store = store
         self._departures = departures
+        self._opened = opened
         self._restore = restore
         self._changed = threading.Condition()
-        self._walks: dict[Directory, _Walk] = {}
         self._waiting: dict[str, str] = {}
         """Paths by key, in the order in which they went."""
         self._under_way: dict[str, str] = {}
@@ -64,29 +59,16 @@ class Removals:
 
     # -- directories that are held open ------------------------------------------------------
 
-    def hold(self, directory: Directory) -> None:
-        """Somebody has opened the directory."""
-        with self._changed:
-            self._walks.setdefault(directory, _Walk()).holders += 1
-
-    def let_go(self, directory: Directory) -> None:
-        """As often as :meth:`hold`."""
-        with self._changed:
-            walk = self._walks[directory]
-            walk.holders -= 1
-            if not walk.holders:
-                del self._walks[directory]
-
     def goes_on(self, directory: Directory) -> bool:
         """Whether a name has gone from the directory since somebody holds it open."""
-        walk = self._walks.get(directory)
-        return walk is not None and walk.begun
+        opened = self._opened.get(directory)
+        return opened is not None and opened.names_go
 
     def has_begun(self, directory: Directory) -> None:
         """A name has gone, and the store agreed."""
-        walk = self._walks.get(directory)
-        if walk is not None:
-            walk.begun = True
+        opened = self._opened.get(directory)
+        if opened is not None:
+            opened.names_go = True
 
     # -- keys --------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from yas3fs.fs.inode import Inode
 from yas3fs.fs.kept import KeptListings
 from yas3fs.fs.keys import KeyMap, check_names, parent_of
 from yas3fs.fs.namespace import Namespace, has_local_content, walk_paths
+from yas3fs.fs.opened import OpenDirectories
 from yas3fs.fs.removals import Removals
 from yas3fs.fs.types import Attributes, Caller
 from yas3fs.objectstore.protocol import Headers, ObjectStore, Written
@@ -95,11 +96,16 @@ class Volume:
             started=parts.clock.time(),
             fetch=parts.reader.fetch_small,
         )
+        self.opened = OpenDirectories()
         self.kept = KeptListings(
-            self.names, self.discovery, lambda path: invalidate(path, False), self.now_ms
+            self.names,
+            self.discovery,
+            self.opened,
+            lambda path: invalidate(path, False),
+            self.now_ms,
         )
         self.departures = Departures(parts.store, self.discovery.dying)
-        self.removals = Removals(parts.store, self.departures, self.forget)
+        self.removals = Removals(parts.store, self.departures, self.opened, self.forget)
         self.outdated: dict[str, list[Inode]] = {}
         """Inodes that were replaced elsewhere while they were open, by path."""
 

@@ -4,7 +4,7 @@ Python's own TLS socket asks the kernel for every record of 16 KiB, twice, and r
 whenever the kernel has none. Here up to 512 KiB are taken from the kernel at once and decrypted
 straight into the caller's memory, by one connection at a time: decrypting a record takes a few
 microseconds, for which the interpreter's lock changes hands, so that several at it at once spend
-more on waking each other up. Both together spare about a third of the CPU per byte.
+more on waking each other up.
 """
 
 import contextlib

@@ -120,12 +120,13 @@ class Reader:
             extent = None
             while extent is None:
                 extent = self._ready(version, offset, offset, end, ahead)
-            whole = end <= extent.end
-            if whole:
-                send(extent.address + offset - extent.start, end - offset)
-            self._done(extent, end, ahead)
-            if whole:
+            if end <= extent.end:
+                try:
+                    send(extent.address + offset - extent.start, end - offset)
+                finally:
+                    self._done(extent, end, ahead)
                 return end - offset
+            self._cache.unpin(extent)  # it is read with the others
             buffer = room(end - offset)
             count = self._copy(version, buffer.view, offset, end, ahead)
         else:

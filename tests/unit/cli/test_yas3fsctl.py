@@ -87,6 +87,7 @@ def test_sizes() -> None:
 TWO_MOUNTS = f"""\
 defaults:
   notify-endpoint: http://127.0.0.1:1
+  connect-timeout: 7
   mkdir: yes
 mounts:
   alone:
@@ -116,6 +117,8 @@ def test_the_topic_of_the_file_is_taken_when_none_is_named(tmp_path: Path) -> No
         "nodes",
     )
     assert visitor(["--config", str(file), "--profile", "me"]).clients.access.profile == "me"
+    at_once = visitor(["--config", str(file), "--connect-timeout", "5"]).clients.access
+    assert at_once.connect_timeout == 5.0  # said, although it is the default
     named = visitor(["--config", str(file), "--topic", f"{ARN}-2"])
     assert (named.topic_arn, named.clients.access.profile) == (f"{ARN}-2", "")
 

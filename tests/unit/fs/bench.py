@@ -11,6 +11,8 @@ from yas3fs.runtime.clock import ManualClock
 
 
 class Bench:
+    """Mounts believe answers for 30 seconds."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = ManualClock()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.faults import AFTER
 from tests.functional.core import Core
 from tests.unit.fs.test_discovery import Bench
 from yas3fs.errors import ServerFailed
@@ -193,3 +194,21 @@ def test_a_listing_ahead_that_fails_harms_nobody(bench: Bench) -> None:
     for folder in range(FOLDERS):
         assert len(core.names(f"/tree/{folder:02}")) == FILES
         requests(bench)
+
+
+def test_a_listing_that_is_not_believed_is_not_asked_for_again(bench: Bench) -> None:
+    core, walker, doubted = bench.mount(), threading.current_thread(), 0
+
+    def news() -> None:
+        nonlocal doubted
+        if threading.current_thread() is not walker and doubted < 500:
+            doubted += 1
+            core.fs.volume.names.forget_below("/tree")
+
+    core.names("/tree")
+    for folder in range(2):
+        look(core, f"/tree/{folder:02}")
+    bench.store.hook("list_page", news, times=10_000, when=AFTER)
+    look(core, "/tree/02")
+    requests(bench)
+    assert 0 < doubted < 10 * FOLDERS

@@ -9,31 +9,20 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.faults import FaultyStore
 from tests.functional.core import CALLER, Core
+from tests.unit.fs import bench
 from yas3fs.errors import NoEntry, NotADirectory, ServerFailed
-from yas3fs.objectstore.memory import MemoryStore
 from yas3fs.objectstore.protocol import Headers
-from yas3fs.runtime.clock import ManualClock
 
 WORKERS = 4
 """Threads of the core's pools in tests."""
 
 
-class Bench:
-    """A core that believes answers for 30 seconds, and counts what it asks."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = ManualClock()
-        self.memory = MemoryStore(self.clock)
-        self.store = FaultyStore(self.memory)
-        self.cores: list[Core] = []
+class Bench(bench.Bench):
+    """Counts what a core asks."""
 
     def mount(self, **settings: Any) -> Core:
-        folder = self.folder / str(len(self.cores))
-        core = Core(self.store, folder, clock=self.clock, **{"ttl": 30.0, **settings})
-        self.cores.append(core)
+        core = super().mount(**settings)
         self.asked()
         return core
 
@@ -56,8 +45,8 @@ class Bench:
         self.clock.advance(31)
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+@pytest.fixture(name="bench")
+def a_counting_bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     for core in made.cores:

@@ -51,6 +51,7 @@ def test_the_first_name_waits_for_the_store_and_the_others_go_together(bench: Be
     with pytest.raises(NoEntry):
         core.fs.getattr("/d/49")
     assert len(keys(bench)) == 50  # the marker, and all but the first
+    assert len(bench.mount().names("/d")) == 49  # so that all is back if the process dies now
     gate.set()
     handle.release()
     core.fs.rmdir("/d")
