@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from itertools import islice
 
-from yas3fs.errors import Yas3fsError
+from yas3fs.errors import InputOutput, Yas3fsError
 from yas3fs.fs.departures import Departures
 from yas3fs.fs.entries import Directory
 from yas3fs.fs.opened import OpenDirectories
@@ -167,6 +167,9 @@ class Removals:
                 failed[key] = error if isinstance(error, Yas3fsError) else Yas3fsError(str(error))
         except Yas3fsError as error:
             failed = dict.fromkeys(going, error)
+        except Exception as error:  # noqa: BLE001 - whoever waits must not wait for ever
+            _log.exception("deleting failed unforeseen")
+            failed = dict.fromkeys(going, InputOutput(str(error)))
         self._departures.ended(going)
         return failed
 

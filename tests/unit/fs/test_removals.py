@@ -8,7 +8,7 @@ import pytest
 from tests.doubles.faults import AFTER
 from tests.functional.core import CALLER, Core
 from tests.unit.fs.bench import Bench
-from yas3fs.errors import AccessDenied, NoEntry, NotEmpty, ServerFailed
+from yas3fs.errors import AccessDenied, InputOutput, NoEntry, NotEmpty, ServerFailed
 from yas3fs.fs.handles import DirectoryHandle
 from yas3fs.objectstore.protocol import Headers
 
@@ -99,6 +99,19 @@ def test_names_come_back_and_rmdir_says_why(bench: Bench) -> None:
     with pytest.raises(NotEmpty):  # it was told
         core.fs.rmdir("/d")
     assert keys(bench) == ["d/", "d/1", "d/2"]
+
+
+def test_an_unforeseen_failure_lets_nobody_wait_for_ever(bench: Bench) -> None:
+    core = filled(bench, 3)
+    bench.store.fail("delete_many", ValueError("a defect"))
+    removed(core, 3).release()
+    with pytest.raises(InputOutput):
+        core.fs.rmdir("/d")
+    opened(core)
+    for number in (1, 2):
+        core.fs.unlink(f"/d/{number}")
+    assert core.fs.drain() == 0
+    assert not [key for key in keys(bench) if key != "d/"]
 
 
 def test_fsync_of_the_directory_waits_and_says_why(bench: Bench) -> None:
